@@ -1,0 +1,96 @@
+//! The data of an entry: unpacking, checking, packing.
+
+use std::io::Read as _;
+
+use super::{Entry, Method, ZipError};
+
+/// Entries up to this size are unpacked in one go, larger ones through a window, so that memory
+/// stays bounded whatever an archive holds.
+const WHOLE_BYTES: u64 = 32 << 20;
+
+/// Unpacks an entry. `archive` are the bytes the entry was read from.
+///
+/// # Errors
+/// [`ZipError::LyingSize`] or [`ZipError::Checksum`] when the data is not what the header says.
+pub fn inflate(archive: &[u8], entry: &Entry) -> Result<Vec<u8>, ZipError> {
+    let packed = packed_bytes(archive, entry)?;
+    let unpacked = match entry.method {
+        Method::Stored => packed.to_vec(),
+        Method::Deflated => {
+            let size = usize::try_from(entry.size).map_err(|_| lying(entry))?;
+            let mut unpacked = vec![0; size];
+            let written = libdeflater::Decompressor::new()
+                .deflate_decompress(packed, &mut unpacked)
+                .map_err(|_| lying(entry))?;
+            if written != size {
+                return Err(lying(entry));
+            }
+            unpacked
+        }
+    };
+    check(entry, unpacked.len() as u64, crc32fast::hash(&unpacked))?;
+    Ok(unpacked)
+}
+
+/// Checks that an entry's data has the size and checksum of its header, in bounded memory.
+///
+/// # Errors
+/// As [`inflate`].
+pub fn verify(archive: &[u8], entry: &Entry) -> Result<(), ZipError> {
+    if entry.method == Method::Stored {
+        let packed = packed_bytes(archive, entry)?;
+        return check(entry, packed.len() as u64, crc32fast::hash(packed));
+    }
+    if entry.size <= WHOLE_BYTES {
+        return inflate(archive, entry).map(drop);
+    }
+    let mut stream = flate2::read::DeflateDecoder::new(packed_bytes(archive, entry)?);
+    let mut window = vec![0; 256 << 10];
+    let mut crc = crc32fast::Hasher::new();
+    let mut size = 0_u64;
+    loop {
+        match stream.read(&mut window) {
+            Ok(0) => break,
+            Ok(count) => {
+                size += count as u64;
+                if size > entry.size {
+                    return Err(lying(entry));
+                }
+                crc.update(&window[..count]);
+            }
+            Err(_) => return Err(lying(entry)),
+        }
+    }
+    check(entry, size, crc.finalize())
+}
+
+/// Packs bytes with DEFLATE at level 6, or keeps them as they are when that is not smaller.
+pub fn deflate(bytes: &[u8]) -> (Method, Vec<u8>) {
+    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let mut packed = vec![0; compressor.deflate_compress_bound(bytes.len())];
+    match compressor.deflate_compress(bytes, &mut packed) {
+        Ok(size) if size < bytes.len() => {
+            packed.truncate(size);
+            (Method::Deflated, packed)
+        }
+        _ => (Method::Stored, bytes.to_vec()),
+    }
+}
+
+fn packed_bytes<'a>(archive: &'a [u8], entry: &Entry) -> Result<&'a [u8], ZipError> {
+    archive.get(entry.data.clone()).ok_or_else(|| lying(entry))
+}
+
+fn check(entry: &Entry, size: u64, crc32: u32) -> Result<(), ZipError> {
+    if size != entry.size {
+        return Err(lying(entry));
+    }
+    if crc32 != entry.crc32 {
+        return Err(ZipError::Checksum { entry: entry.path.clone(), claimed: entry.crc32, actual: crc32 });
+    }
+    Ok(())
+}
+
+fn lying(entry: &Entry) -> ZipError {
+    ZipError::LyingSize { entry: entry.path.clone(), claimed: entry.size }
+}

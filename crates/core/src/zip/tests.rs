@@ -1,0 +1,169 @@
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+
+/// An archive of these files, as layercake writes it.
+fn archive(files: &[(&str, FileMode, &[u8])]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Vec::new());
+    for (path, mode, bytes) in files {
+        writer.file_from_bytes(path, *mode, bytes).expect("a small archive is written to memory");
+    }
+    let (bytes, size) = writer.finish().expect("a small archive is finished in memory");
+    assert_eq!(bytes.len() as u64, size);
+    bytes
+}
+
+fn one(path: &str, bytes: &[u8]) -> Vec<u8> {
+    archive(&[(path, FileMode::Regular, bytes)])
+}
+
+/// Reads and verifies; the answer is the listing or the refusal.
+fn check(bytes: &[u8]) -> String {
+    let limits = ReadLimits { unpacked_bytes: 1 << 20, entries: 100, symlinks: false };
+    let archive = match Archive::read(bytes, &limits) {
+        Ok(archive) => archive,
+        Err(error) => return error.to_string(),
+    };
+    let mut lines = Vec::new();
+    for entry in &archive.entries {
+        match verify(bytes, entry) {
+            Ok(()) => lines.push(format!("{} {:o} {} bytes", entry.path, entry.permissions, entry.size)),
+            Err(error) => return error.to_string(),
+        }
+    }
+    lines.join("\n")
+}
+
+/// The archive with every occurrence of one byte string replaced by another of the same length.
+fn patched(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at: Vec<_> = (0..=bytes.len() - from.len()).filter(|&i| bytes[i..].starts_with(from)).collect();
+    assert!(!at.is_empty(), "the bytes to patch are there");
+    for i in at {
+        bytes[i..i + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let bytes = archive(&[
+        ("python/a.py", FileMode::Regular, b"print()\n"),
+        ("python/b.so", FileMode::Executable, &[7; 5000]),
+        ("python/empty", FileMode::Regular, b""),
+    ]);
+    assert_snapshot!(check(&bytes), @r"
+    python/a.py 644 8 bytes
+    python/b.so 755 5000 bytes
+    python/empty 644 0 bytes
+    ");
+}
+
+#[test]
+fn unsafe_paths_are_refused_by_name() {
+    let long = "x".repeat(256);
+    for path in
+        ["/etc/passwd", "../up", "a/../../up", "a//b", "./a", "a\\b", "C:x", "a\nb", long.as_str(), "/"]
+    {
+        let answer = check(&one(path, b"x"));
+        assert!(answer.contains("unsafe path"), "{path:?}: {answer}");
+    }
+    assert_snapshot!(check(&one("a/../../up", b"x")), @"entry `a/../../up` has an unsafe path: it has the part `..`");
+    assert_snapshot!(check(&patched(one("ab", b"x"), b"ab", b"\xff\xfe")), @"entry `��` has an unsafe path: it is not UTF-8");
+}
+
+#[test]
+fn duplicates_and_file_under_file_are_refused() {
+    assert_snapshot!(
+        check(&archive(&[("a", FileMode::Regular, b"1"), ("a", FileMode::Regular, b"2")])),
+        @"entry `a` occurs twice, or as a file and as a folder"
+    );
+    assert_snapshot!(
+        check(&archive(&[("a", FileMode::Regular, b"1"), ("a/b", FileMode::Regular, b"2")])),
+        @"entry `a` occurs twice, or as a file and as a folder"
+    );
+}
+
+#[test]
+fn links_and_devices_are_refused() {
+    let link = patched(
+        one("a", b"/etc"),
+        &(0o100_644_u32 << 16).to_le_bytes(),
+        &(0o120_777_u32 << 16).to_le_bytes(),
+    );
+    assert_snapshot!(check(&link), @"entry `a` is a symbolic link");
+    let device =
+        patched(one("a", b""), &(0o100_644_u32 << 16).to_le_bytes(), &(0o020_644_u32 << 16).to_le_bytes());
+    assert_snapshot!(check(&device), @"entry `a` is neither file, folder nor link (mode 20644)");
+}
+
+#[test]
+fn damage_and_lies_are_found() {
+    let crc = crc32fast::hash(b"hello").to_le_bytes();
+    assert_snapshot!(check(&patched(one("a", b"hello"), &crc, &[0; 4])), @"entry `a` is damaged: CRC-32 is 3610a686, the header says 00000000");
+    let sizes = |n: u32| [n.to_le_bytes(), n.to_le_bytes()].concat();
+    assert_snapshot!(
+        check(&patched(one("a", b"hello"), &sizes(5), &[5_u32.to_le_bytes(), 6_u32.to_le_bytes()].concat())),
+        @"entry `a` says it has 6 bytes, but its data does not unpack to that size"
+    );
+    let text = vec![b'x'; 5000];
+    let size = 5000_u32.to_le_bytes();
+    assert_snapshot!(
+        check(&patched(one("a", &text), &size, &4999_u32.to_le_bytes())),
+        @"entry `a` says it has 4999 bytes, but its data does not unpack to that size"
+    );
+    assert_snapshot!(
+        check(&patched(one("a", &text), &size, &900_000_u32.to_le_bytes())),
+        @"entry `a` claims 900000 bytes; at most 22704 are possible, so this is taken for a zip bomb"
+    );
+    assert!(check(b"not a zip").starts_with("this is not a readable zip archive"));
+    let whole = one("a", b"hello");
+    assert!(check(&whole[..whole.len() - 10]).starts_with("this is not a readable zip archive"));
+}
+
+#[test]
+fn too_much_is_refused() {
+    assert_snapshot!(check(&one("big", &vec![0; 1_100_000])), @"the archive claims 1100000 bytes; at most 1048576 are possible, so this is taken for a zip bomb");
+    let names: Vec<_> = (0..101).map(|i| format!("f{i}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), FileMode::Regular, &b"x"[..])).collect();
+    assert_snapshot!(check(&archive(&files)), @"the number of entries claims 101 bytes; at most 100 are possible, so this is taken for a zip bomb");
+}
+
+#[test]
+fn entries_that_share_bytes_are_refused() {
+    // Two directory records that point at the same local entry.
+    let bytes = archive(&[("a", FileMode::Regular, b"hello"), ("b", FileMode::Regular, b"hello")]);
+    let offset_of_b = 30 + 1 + 5_u32;
+    let pointer = |offset: u32| [&offset.to_le_bytes()[..], b"b"].concat();
+    let answer = check(&patched(bytes, &pointer(offset_of_b), &pointer(0)));
+    assert!(answer.contains("overlaps") || answer.contains("not a readable zip"), "{answer}");
+}
+
+proptest! {
+    #[test]
+    fn the_length_is_known_beforehand(files in proptest::collection::btree_map("[a-z]{1,20}", proptest::collection::vec(any::<u8>(), 0..2000), 0..20)) {
+        let listed: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), FileMode::Regular, bytes.as_slice())).collect();
+        let bytes = archive(&listed);
+        let sizes = files.iter().map(|(path, bytes)| (path.len(), deflate(bytes).1.len() as u64));
+        prop_assert_eq!(zip_len(sizes), bytes.len() as u64);
+        let read = Archive::read(&bytes, &ReadLimits::WHEEL).expect("our own archive is readable");
+        for (entry, (path, content)) in read.entries.iter().zip(&files) {
+            prop_assert_eq!(&entry.path, path);
+            prop_assert_eq!(&inflate(&bytes, entry).expect("our own entry unpacks"), content);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = check(&bytes);
+    }
+
+    #[test]
+    fn no_damage_makes_the_reader_panic(at in 0_usize..200, value in any::<u8>()) {
+        let mut bytes = archive(&[("a/b.py", FileMode::Regular, b"hello hello hello"), ("c", FileMode::Executable, &[1; 300])]);
+        let at = at % bytes.len();
+        bytes[at] = value;
+        let _ = check(&bytes);
+    }
+}
