@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod aws;
+pub mod cached_wheel;
 pub mod hash;
 pub mod hint;
 pub mod imports;

@@ -1,0 +1,68 @@
+//! Letting a verified download into the cache: every entry checked once, so that nobody after has
+//! to.
+//!
+//! Owns the order of the checks. The checks themselves are in `layercake_core`.
+
+use layercake_core::{
+    resolution::ResolvedWheel,
+    wheel::{WheelError, WheelFacts, WheelFilename, check_wheel, normalised_name},
+    zip::{Archive, ReadLimits, inflate, verify},
+};
+use rayon::prelude::*;
+
+use super::{
+    FetchError,
+    store::{Opened, Place},
+};
+
+/// Looks through the finished download and keeps it, or says why not.
+pub(super) fn admit(wheel: &ResolvedWheel, place: &Place) -> Result<Opened, FetchError> {
+    let partial = place.partial();
+    let bytes =
+        std::fs::read(&partial).map_err(|source| FetchError::Cache { path: partial.clone(), source })?;
+    let refused = |source| FetchError::Refused { filename: wheel.filename.clone(), source };
+    match look_through(&bytes) {
+        Ok((archive, facts)) => {
+            check_names(wheel, &archive)?;
+            place.keep(wheel, bytes.len() as u64, archive, facts)
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn look_through(bytes: &[u8]) -> Result<(Archive, WheelFacts), WheelError> {
+    let archive = Archive::read(bytes, &ReadLimits::WHEEL)?;
+    check_wheel(&archive)?;
+    match archive.entries.par_iter().find_map_first(|entry| verify(bytes, entry).err()) {
+        Some(error) => Err(error.into()),
+        None => {
+            let facts = WheelFacts::collect(&archive, |entry| inflate(bytes, entry))?;
+            Ok((archive, facts))
+        }
+    }
+}
+
+/// The file name, the `.dist-info` folder and the pin must speak of one package and version: an
+/// archive under a false name would otherwise come in unseen.
+fn check_names(wheel: &ResolvedWheel, archive: &Archive) -> Result<(), FetchError> {
+    let misnamed = |reason: String| FetchError::Misnamed { filename: wheel.filename.clone(), reason };
+    let filename: WheelFilename = wheel
+        .filename
+        .parse()
+        .map_err(|error: layercake_core::wheel::NotAWheelFilename| misnamed(error.to_string()))?;
+    if normalised_name(&filename.name) != wheel.name {
+        return Err(misnamed(format!("it was given for the package `{}`", wheel.name)));
+    }
+    let folder = archive
+        .entries
+        .iter()
+        .filter_map(|entry| entry.path.strip_suffix(".dist-info/WHEEL"))
+        .find(|folder| !folder.contains('/'))
+        .unwrap_or_default();
+    let name = folder.split_once('-').map_or(folder, |(name, _)| name);
+    if normalised_name(name) == wheel.name {
+        Ok(())
+    } else {
+        Err(misnamed(format!("its contents are those of `{folder}`")))
+    }
+}

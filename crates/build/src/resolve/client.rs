@@ -1,0 +1,349 @@
+//! The connection to package indexes: uv's client with its proxies, certificates, credentials and
+//! its cache of index pages.
+//!
+//! Owns the async runtime, so that the rest of the crate is ordinary blocking code. Never shows
+//! credentials: they live in uv's client, and every address that leaves here has none.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use camino::Utf8PathBuf;
+use tokio::sync::{OnceCell, Semaphore};
+use uv_cache::Cache;
+use uv_client::{BaseClientBuilder, Certificates, Connectivity, RegistryClient, RegistryClientBuilder};
+use uv_distribution_types::{Index, IndexLocations, IndexUrl};
+use uv_redacted::DisplaySafeUrl;
+use uv_resolver::ExcludeNewer;
+
+use super::{ResolveError, failure};
+
+/// uv's resolver and its HTTP stack recurse deeply; the default 2 MiB of a thread are too few.
+const STACK_BYTES: usize = 16 << 20;
+/// Requests of the resolver at once.
+const REQUESTS: usize = 16;
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which indexes to ask.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct IndexSettings {
+    /// In place of the public index.
+    pub index_url: Option<String>,
+    /// Asked before it. The first index that has a package is the only one asked for it.
+    pub extra_index_urls: Vec<String>,
+}
+
+impl IndexSettings {
+    /// These settings, and where they are silent the others.
+    pub fn or(mut self, other: Self) -> Self {
+        self.index_url = self.index_url.or(other.index_url);
+        self.extra_index_urls.extend(other.extra_index_urls);
+        self
+    }
+}
+
+impl fmt::Debug for IndexSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |url: &String| without_credentials(url);
+        f.debug_struct("IndexSettings")
+            .field("index_url", &self.index_url.as_ref().map(shown))
+            .field("extra_index_urls", &self.extra_index_urls.iter().map(shown).collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// How to reach package indexes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexOptions {
+    /// Folder for index pages and wheels; made when missing.
+    pub cache: Utf8PathBuf,
+    /// Which indexes.
+    pub indexes: IndexSettings,
+    /// Whether only the cache may answer.
+    pub offline: bool,
+    /// Only files published before this time count (RFC 3339 or a date).
+    pub exclude_newer: Option<String>,
+    /// How often a failed request is repeated.
+    pub retries: u32,
+    /// Whether to wait between repetitions. Tests do not.
+    pub pause_between_retries: bool,
+}
+
+impl IndexOptions {
+    /// The public index, through the cache in this folder.
+    pub fn new(cache: impl Into<Utf8PathBuf>) -> Self {
+        Self {
+            cache: cache.into(),
+            indexes: IndexSettings::default(),
+            offline: false,
+            exclude_newer: None,
+            retries: 3,
+            pause_between_retries: true,
+        }
+    }
+}
+
+/// The package indexes, reachable. Connects when first asked.
+pub struct PackageIndex {
+    options: IndexOptions,
+    runtime: Option<tokio::runtime::Runtime>,
+    connection: OnceCell<Connection>,
+}
+
+/// What a connection consists of.
+pub(super) struct Connection {
+    pub(super) client: RegistryClient,
+    pub(super) cache: Cache,
+    pub(super) locations: IndexLocations,
+    pub(super) exclude_newer: ExcludeNewer,
+    pub(super) downloads: Arc<Semaphore>,
+    pub(super) offline: bool,
+}
+
+/// How a transfer starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    /// Where in the file the bytes start: what was asked for, or 0 when the server sends all of it.
+    pub(crate) offset: u64,
+}
+
+/// Takes the bytes of a transfer.
+pub(crate) trait Sink {
+    /// Called once, before the first byte.
+    fn begin(&mut self, begin: Begin) -> io::Result<()>;
+    /// Called with the next bytes.
+    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// Why a transfer ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransferError {
+    /// The server answered with an error.
+    #[error("the server answered {status}")]
+    Status {
+        /// HTTP status code.
+        status: u16,
+    },
+    /// No answer.
+    #[error("{reason}")]
+    Unreachable {
+        /// What went wrong.
+        reason: String,
+    },
+    /// The answer broke off, or was not what was asked for.
+    #[error("{reason}")]
+    Broken {
+        /// What went wrong.
+        reason: String,
+    },
+    /// The client cannot be made.
+    #[error(transparent)]
+    Client(Box<ResolveError>),
+    /// The bytes could not be kept.
+    #[error("the bytes could not be kept")]
+    Sink(#[source] io::Error),
+}
+
+impl PackageIndex {
+    /// Prepares access. Nothing is sent and nothing is written yet.
+    ///
+    /// # Errors
+    /// [`ResolveError::Internal`] when no thread can be started.
+    pub fn open(options: IndexOptions) -> Result<Self, ResolveError> {
+        // uv's crates panic when nobody has chosen their preview features; a second choice is
+        // refused, which is fine: it would be the same.
+        let _ = uv_preview::set(uv_preview::Preview::default());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_stack_size(STACK_BYTES)
+            .thread_name("package-index")
+            .enable_all()
+            .build()
+            .map_err(|error| ResolveError::Internal { reason: format!("no threads: {error}") })?;
+        Ok(Self { options, runtime: Some(runtime), connection: OnceCell::new() })
+    }
+
+    /// How this index is reached.
+    pub fn options(&self) -> &IndexOptions {
+        &self.options
+    }
+
+    /// Runs async work over the connection on a thread of its own with a big stack.
+    pub(super) fn run<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<T, ResolveError> + Send,
+    ) -> Result<T, ResolveError> {
+        let result = std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .name("resolve".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, || self.handle()?.block_on(async { work(self.connect().await?).await }))
+                .map_err(|error| ResolveError::Internal { reason: format!("no thread: {error}") })?
+                .join()
+                .unwrap_or_else(|_| Err(ResolveError::Internal { reason: "it panicked".to_owned() }))
+        });
+        result.map_err(|error| match error {
+            ResolveError::Cache { path, reason } if path == failure::CACHE => {
+                ResolveError::Cache { path: self.options.cache.join(path), reason }
+            }
+            other => other,
+        })
+    }
+
+    /// Sends the bytes of `url` from `offset` on into `sink`, blocking. One try, beside what the
+    /// client repeats by itself before the first byte.
+    pub(crate) fn transfer(&self, url: &str, offset: u64, sink: &mut dyn Sink) -> Result<(), TransferError> {
+        let connect = async {
+            let connection = self.connect().await.map_err(|error| TransferError::Client(Box::new(error)))?;
+            transfer(connection, url, offset, sink).await
+        };
+        self.handle().map_err(|error| TransferError::Client(Box::new(error)))?.block_on(connect)
+    }
+
+    fn handle(&self) -> Result<&tokio::runtime::Handle, ResolveError> {
+        self.runtime
+            .as_ref()
+            .map(tokio::runtime::Runtime::handle)
+            .ok_or_else(|| ResolveError::Internal { reason: "the index is closed".to_owned() })
+    }
+
+    async fn connect(&self) -> Result<&Connection, ResolveError> {
+        self.connection.get_or_try_init(async || Connection::new(&self.options).await).await
+    }
+}
+
+impl Drop for PackageIndex {
+    /// A runtime must not be dropped, which waits, where async code runs; the caller may be such.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Connection {
+    async fn new(options: &IndexOptions) -> Result<Self, ResolveError> {
+        let folder = options.cache.join(failure::CACHE);
+        let cache = Cache::from_path(&folder)
+            .init()
+            .await
+            .map_err(|error| ResolveError::Cache { path: folder, reason: failure::innermost(&error) })?;
+        let locations = locations(&options.indexes)?;
+        let exclude_newer = match &options.exclude_newer {
+            None => ExcludeNewer::default(),
+            Some(text) => {
+                ExcludeNewer::global(text.parse().map_err(|error: String| ResolveError::BadRequirement {
+                    origin: "--exclude-newer".to_owned(),
+                    text: text.clone(),
+                    reason: failure::plain(&error),
+                })?)
+            }
+        };
+        let connectivity = if options.offline { Connectivity::Offline } else { Connectivity::Online };
+        let mut builder = BaseClientBuilder::new(
+            connectivity,
+            true,
+            Vec::new(),
+            uv_preview::Preview::default(),
+            READ_TIMEOUT,
+            CONNECT_TIMEOUT,
+            options.retries,
+        )
+        .no_retry_delay(!options.pause_between_retries);
+        if let Some(certificates) = Certificates::from_env() {
+            builder = builder.custom_certificates(certificates);
+        }
+        let client = RegistryClientBuilder::new(builder, cache.clone())
+            .index_locations(locations.clone())
+            .build()
+            .map_err(|error| ResolveError::Internal {
+                reason: format!("no HTTP client: {}", failure::one_line(&error)),
+            })?;
+        let downloads = Arc::new(Semaphore::new(REQUESTS));
+        Ok(Self { client, cache, locations, exclude_newer, downloads, offline: options.offline })
+    }
+}
+
+fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
+    let parse = |url: &String| {
+        IndexUrl::parse(url, None).map_err(|error| ResolveError::BadIndex {
+            url: without_credentials(url),
+            reason: failure::one_line(&error),
+        })
+    };
+    let mut indexes = Vec::new();
+    for url in &settings.extra_index_urls {
+        indexes.push(Index::from_extra_index_url(parse(url)?));
+    }
+    if let Some(url) = &settings.index_url {
+        indexes.push(Index::from_index_url(parse(url)?));
+    }
+    Ok(IndexLocations::new(indexes, Vec::new(), false))
+}
+
+async fn transfer(
+    connection: &Connection,
+    url: &str,
+    offset: u64,
+    sink: &mut dyn Sink,
+) -> Result<(), TransferError> {
+    let unreachable =
+        |error: &dyn std::error::Error| TransferError::Unreachable { reason: failure::innermost(error) };
+    let url = DisplaySafeUrl::parse(url).map_err(|error| unreachable(&error))?;
+    if let Some(path) = url.to_file_path().ok().filter(|_| url.scheme() == "file") {
+        return copy_file(&path, sink);
+    }
+    if connection.offline {
+        return Err(TransferError::Unreachable { reason: "the network is off".to_owned() });
+    }
+    // The bytes must be the file's, not a compression of them: the hash is over the file.
+    let mut request = connection
+        .client
+        .uncached_client(&url)
+        .get(url::Url::from(url.clone()))
+        .header("accept-encoding", "identity");
+    if offset > 0 {
+        request = request.header("range", format!("bytes={offset}-"));
+    }
+    let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+    let status = response.status().as_u16();
+    let begin = match status {
+        200 => Begin { offset: 0 },
+        206 => {
+            let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
+            if range.is_none_or(|range| !range.starts_with(&format!("bytes {offset}-"))) {
+                let reason = format!("asked for bytes from {offset} on, got {}", range.unwrap_or("others"));
+                return Err(TransferError::Broken { reason });
+            }
+            Begin { offset }
+        }
+        _ => return Err(TransferError::Status { status }),
+    };
+    sink.begin(begin).map_err(TransferError::Sink)?;
+    loop {
+        match response.chunk().await {
+            Ok(Some(bytes)) => sink.chunk(&bytes).map_err(TransferError::Sink)?,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(TransferError::Broken { reason: failure::innermost(&error) }),
+        }
+    }
+}
+
+fn copy_file(path: &std::path::Path, sink: &mut dyn Sink) -> Result<(), TransferError> {
+    let bytes = fs_err::read(path)
+        .map_err(|error| TransferError::Unreachable { reason: failure::innermost(&error) })?;
+    sink.begin(Begin { offset: 0 }).map_err(TransferError::Sink)?;
+    sink.chunk(&bytes).map_err(TransferError::Sink)
+}
+
+/// An address as it may be shown and stored.
+pub(crate) fn without_credentials(address: &str) -> String {
+    match url::Url::parse(address) {
+        Ok(mut url) => {
+            // Both fail only for addresses that cannot have credentials.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.to_string()
+        }
+        Err(_) => address.to_owned(),
+    }
+}

@@ -1,0 +1,70 @@
+//! What the crate promises, tried through its public interface.
+//!
+//! Owns the helpers that all these tests share: an index of our own and a cache that goes away.
+
+mod app;
+mod assemble;
+mod fetch;
+mod public_index;
+mod requirements_txt;
+mod resolve;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use layercake_core::{Hint, target::Target};
+
+use crate::{
+    resolve::{IndexOptions, PackageIndex},
+    testing::TestIndex,
+};
+
+/// A folder that is removed at the end of the test.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    pub(crate) fn path(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.0.path()).expect("temporary folders are UTF-8 here")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> Utf8PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder");
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+/// Options that ask this index through this cache and never wait.
+pub(crate) fn options(cache: &Folder, index: &TestIndex) -> IndexOptions {
+    let mut options = IndexOptions::new(cache.path());
+    options.indexes.index_url = Some(index.url());
+    options.pause_between_retries = false;
+    options
+}
+
+pub(crate) fn open(options: IndexOptions) -> PackageIndex {
+    PackageIndex::open(options).expect("an index opens without being asked")
+}
+
+/// `python3.12` or `python3.12 arm64`.
+pub(crate) fn target(text: &str) -> Target {
+    let (runtime, arch) = text.split_once(' ').unwrap_or((text, "x86_64"));
+    Target { runtime: runtime.parse().expect("a runtime"), arch: arch.parse().expect("an architecture") }
+}
+
+/// An error as a user reads it: message, causes, hint.
+pub(crate) fn told(error: &(impl std::error::Error + Hint)) -> String {
+    let mut text = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}\n  {error}");
+        cause = error.source();
+    }
+    match error.hint() {
+        Some(hint) => format!("{text}\nhint: {hint}"),
+        None => text,
+    }
+}

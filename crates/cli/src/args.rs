@@ -1,0 +1,224 @@
+//! What was typed, as clap reads it. What it means here is `settings`' work.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use layercake_core::{
+    aws::{FunctionName, Handler, Region},
+    plan::Profile,
+    target::{Arch, Runtime},
+};
+
+/// Python dependencies on AWS Lambda: layer, function, test run and clean-up in one command.
+#[derive(Debug, Parser)]
+#[command(name = "layercake", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  layercake up examples/pandas        build the layer, make the function, run it, on the local cloud
+  layercake down                      remove everything that `up` made
+  layercake local                     serve the local cloud on 127.0.0.1:4566 for aws, boto3 and SDKs")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+pub(crate) struct Common {
+    /// Say nothing but errors and the result.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Log what happens inside to stderr (the filter is RUST_LOG, `debug` when it is not set).
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Folder of the local cloud's state.
+    #[arg(long, global = true, env = "LAYERCAKE_DATA", value_name = "FOLDER")]
+    pub(crate) data: Option<Utf8PathBuf>,
+    /// Python to run functions and to compile with; may be given more than once.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) python: Vec<Utf8PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take an app to a running function: resolve, layer, publish, function, test run, report.
+    Up(Up),
+    /// Remove everything that `up` made, newest first.
+    Down(Down),
+    /// Serve the local cloud for other clients: Lambda, S3, IAM, STS and Logs on one port.
+    Local(Local),
+}
+
+/// Where the endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum On {
+    /// The local cloud.
+    Local,
+    /// AWS, with the standard credential chain.
+    Aws,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  layercake up examples/pandas
+  layercake up examples/pandas --runtime python3.6
+  layercake up handler.py --with pandas --event '{\"rows\": 3}'
+  layercake up my-app --on aws --region eu-central-1 --memory 512 --dry-run")]
+pub(crate) struct Up {
+    /// Folder with the function's code and its requirements.txt, or one Python file.
+    #[arg(default_value = ".")]
+    pub(crate) app: Utf8PathBuf,
+    /// Where to.
+    #[arg(long, value_enum, default_value = "local")]
+    pub(crate) on: On,
+    /// Lambda runtime [default: the newest for which this machine has a Python].
+    #[arg(long, value_name = "python3.N")]
+    pub(crate) runtime: Option<Runtime>,
+    /// Architecture [default: this machine's].
+    #[arg(long)]
+    pub(crate) arch: Option<Arch>,
+    /// A requirement beside those of the app (PEP 508); may be given more than once.
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub(crate) with: Vec<String>,
+    /// What Lambda calls [default: `lambda_handler` or `handler`, found in the code].
+    #[arg(long, value_name = "module.function")]
+    pub(crate) handler: Option<Handler>,
+    /// The function's name [default: the app's].
+    #[arg(long)]
+    pub(crate) name: Option<FunctionName>,
+    /// Event of the test run: JSON, or a file that holds it.
+    #[arg(long, value_name = "JSON|FILE", default_value = "{}")]
+    pub(crate) event: String,
+    /// The function's memory in MB.
+    #[arg(long, value_name = "MB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(128..=10240))]
+    pub(crate) memory: u32,
+    /// The function's timeout in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub(crate) timeout: u32,
+    /// An environment variable of the function; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// ARN of a role for the function [default: one made for it].
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Option<String>,
+    /// What the layer keeps of the wheels.
+    #[arg(long, default_value = "lean", value_parser = profile)]
+    pub(crate) profile: Profile,
+    /// Publish through a bucket even when the zip would fit into the request.
+    #[arg(long)]
+    pub(crate) via_s3: bool,
+    #[command(flatten)]
+    pub(crate) aws: Aws,
+    #[command(flatten)]
+    pub(crate) index: Index,
+    /// Folder for the journal [default: .layercake beside the app].
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<Utf8PathBuf>,
+    /// Print the steps and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the whole report as one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// AWS's settings.
+#[derive(Args, Debug)]
+pub(crate) struct Aws {
+    /// AWS region [default: as configured; us-east-1 on the local cloud].
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+    /// Named profile of the AWS configuration.
+    #[arg(long = "aws-profile", value_name = "PROFILE")]
+    pub(crate) aws_profile: Option<String>,
+}
+
+/// The package index's settings.
+#[derive(Args, Debug)]
+pub(crate) struct Index {
+    /// Package index to use in place of the public one.
+    #[arg(long, value_name = "URL", env = "LAYERCAKE_INDEX_URL", hide_env_values = true)]
+    pub(crate) index_url: Option<String>,
+    /// Package index to ask first; may be given more than once.
+    #[arg(long, value_name = "URL")]
+    pub(crate) extra_index_url: Vec<String>,
+    /// Use only what is in the cache.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Folder of the cache.
+    #[arg(long, value_name = "FOLDER", env = "LAYERCAKE_CACHE")]
+    pub(crate) cache: Option<Utf8PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  layercake down                      everything that any `up` made
+  layercake down examples/pandas      what `up examples/pandas` made")]
+pub(crate) struct Down {
+    /// The app [default: every app that `up` made something for].
+    pub(crate) app: Option<Utf8PathBuf>,
+    /// Only what was made there [default: everywhere].
+    #[arg(long, value_enum)]
+    pub(crate) on: Option<On>,
+    /// Folder of the journal, when `up` was given one.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<Utf8PathBuf>,
+    /// Print the steps and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print what was removed as one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  layercake local
+  aws --endpoint-url http://127.0.0.1:4566 lambda list-functions
+  layercake local --listen 127.0.0.1:0 --data /tmp/cloud")]
+pub(crate) struct Local {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = crate::cloud::DEFAULT_ADDRESS)]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Functions on runtimes that AWS has retired (python3.6, python3.7).
+    #[arg(long, value_enum, default_value = "refuse")]
+    pub(crate) retired_runtimes: Retired,
+}
+
+/// Whether functions may be created on runtimes that AWS has retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Retired {
+    /// They may.
+    Allow,
+    /// As AWS does today.
+    Refuse,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    match text {
+        "faithful" => Ok(Profile::Faithful),
+        "lean" => Ok(Profile::Lean),
+        "smallest" => {
+            Err("not implemented: the profile `smallest`; there are `faithful` and `lean`".to_owned())
+        }
+        _ => Err("there are `faithful` and `lean`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

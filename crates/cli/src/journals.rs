@@ -1,0 +1,162 @@
+//! Where an app's journals are, and which of them a command is about.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use layercake_core::{Hint, aws::FunctionName, journal::Journal};
+use layercake_deploy::JournalFile;
+
+use crate::{args::On, error::CommandError, registry::Registry};
+
+/// The folder beside an app that holds its journals.
+pub(crate) const STATE_FOLDER: &str = ".layercake";
+
+/// An app as the user named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AppPath {
+    /// The folder, or the file's folder.
+    pub(crate) folder: Utf8PathBuf,
+    /// The file, when the app is one.
+    pub(crate) file: Option<String>,
+}
+
+/// There is no such app.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no app at `{path}`")]
+pub(crate) struct NoApp {
+    path: Utf8PathBuf,
+    source: std::io::Error,
+}
+
+impl Hint for NoApp {
+    fn hint(&self) -> Option<String> {
+        Some("give the folder that holds the function's code, or one .py file".to_owned())
+    }
+}
+
+impl AppPath {
+    /// Finds the app on the disk.
+    pub(crate) fn find(path: &Utf8Path) -> Result<Self, NoApp> {
+        let error = |source| NoApp { path: path.to_owned(), source };
+        let real = path.canonicalize_utf8().map_err(error)?;
+        if real.is_dir() {
+            return Ok(Self { folder: real, file: None });
+        }
+        let folder = real.parent().map(Utf8Path::to_owned).unwrap_or_default();
+        Ok(Self { folder, file: real.file_name().map(str::to_owned) })
+    }
+
+    /// The app as a path.
+    pub(crate) fn path(&self) -> Utf8PathBuf {
+        match &self.file {
+            Some(file) => self.folder.join(file),
+            None => self.folder.clone(),
+        }
+    }
+
+    /// How a journal names the app: by its path from the folder that the journal's folder is in.
+    pub(crate) fn name_in_journal(&self) -> &str {
+        self.file.as_deref().unwrap_or(".")
+    }
+
+    /// A function name made of the app's: what cannot be in one becomes a hyphen.
+    pub(crate) fn function_name(&self) -> Option<FunctionName> {
+        let own = match &self.file {
+            Some(file) => file.strip_suffix(".py").unwrap_or(file),
+            None => self.folder.file_name()?,
+        };
+        let name: String = own
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' })
+            .take(64)
+            .collect();
+        name.trim_matches('-').parse().ok()
+    }
+
+    /// The folder of the app's journals.
+    pub(crate) fn state(&self, given: Option<&Utf8Path>) -> Utf8PathBuf {
+        match given {
+            Some(folder) => std::path::absolute(folder)
+                .ok()
+                .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+                .unwrap_or_else(|| folder.to_owned()),
+            None => self.folder.join(STATE_FOLDER),
+        }
+    }
+}
+
+/// The journal of a function at a destination.
+pub(crate) fn journal_path(state: &Utf8Path, function: &FunctionName, on: On) -> Utf8PathBuf {
+    let word = match on {
+        On::Local => "local",
+        On::Aws => "aws",
+    };
+    state.join(format!("{function}.{word}.journal"))
+}
+
+/// A journal that `down` is to undo.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// Where `up` keeps it.
+    pub(crate) path: Utf8PathBuf,
+    /// Where it can be read and written now.
+    pub(crate) readable: Utf8PathBuf,
+    /// What it says.
+    pub(crate) journal: Journal,
+}
+
+/// The journals of one app.
+pub(crate) fn of_app(app: &AppPath, state: Option<&Utf8Path>) -> Result<Vec<Standing>, CommandError> {
+    let mut standing = Vec::new();
+    for path in journal_files(&app.state(state)) {
+        if let Some(journal) = JournalFile::peek(&path)?
+            && journal.opening.app == app.name_in_journal()
+        {
+            standing.push(Standing { readable: path.clone(), path, journal });
+        }
+    }
+    Ok(standing)
+}
+
+/// The journals of every app that is up, and registered ones that cannot be found any more.
+pub(crate) fn of_all(registry: &Registry) -> Result<(Vec<Standing>, Vec<Utf8PathBuf>), CommandError> {
+    let mut standing = Vec::new();
+    let mut lost = Vec::new();
+    for found in registry.all()? {
+        let Some(readable) = found.readable else {
+            lost.push(found.journal);
+            continue;
+        };
+        match JournalFile::peek(&readable)? {
+            Some(journal) => standing.push(Standing { path: found.journal, readable, journal }),
+            // Nothing was ever recorded in it.
+            None => registry.remove(&found.journal),
+        }
+    }
+    Ok((standing, lost))
+}
+
+fn journal_files(state: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let Ok(entries) = state.read_dir_utf8() else { return Vec::new() };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.into_path()))
+        .filter(|path| path.extension() == Some("journal"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_gives_its_function_a_name() {
+        let name = |folder: &str, file: Option<&str>| {
+            let app = AppPath { folder: folder.into(), file: file.map(str::to_owned) };
+            app.function_name().map(|name| name.to_string())
+        };
+        assert_eq!(name("/x/pandas", None).as_deref(), Some("pandas"));
+        assert_eq!(name("/x/my app!", None).as_deref(), Some("my-app"));
+        assert_eq!(name("/x", Some("handler.py")).as_deref(), Some("handler"));
+        assert_eq!(name("/", None), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! `layercake`: the command line.
+//!
+//! Owns arguments, settings, what is printed and the exit code; one file per verb. Never holds
+//! logic that a library test should reach.
+
+mod args;
+mod cloud;
+mod down;
+mod error;
+mod journals;
+mod local;
+mod registry;
+mod settings;
+mod ui;
+mod up;
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Parser as _;
+
+use crate::{
+    args::{Arguments, Command},
+    error::{CommandError, Kind},
+    ui::{Talk, Ui},
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ui = Arc::new(Ui::new(if arguments.common.quiet { Talk::Quiet } else { Talk::Normal }));
+    log_to_stderr(arguments.common.verbose);
+    match run(arguments, &ui) {
+        Ok(code) => code,
+        Err(error) => {
+            ui.error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| CommandError {
+            kind: Kind::User,
+            error: Box::new(error),
+            hints: vec!["the system has no threads or files left for this process".to_owned()],
+        })?;
+    let common = arguments.common;
+    let code = runtime.block_on(async {
+        match arguments.command {
+            Command::Up(up) => up::run(&common, up, ui).await,
+            Command::Down(down) => down::run(&common, down, ui).await,
+            Command::Local(local) => local::run(&common, &local, ui).await,
+        }
+    });
+    // Work that runs on other threads must not hold the process when the command is over.
+    runtime.shutdown_background();
+    code
+}
+
+fn log_to_stderr(verbose: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = match EnvFilter::try_from_default_env() {
+        Ok(filter) => filter,
+        Err(_) if verbose => EnvFilter::new(
+            "layercake=debug,layercake_build=debug,layercake_deploy=debug,layercake_local=debug",
+        ),
+        Err(_) => return,
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,128 @@
+//! Which journals there are, so that `down` without an app forgets none.
+//!
+//! Each journal has a small file here that names it and, where the file system allows, a hard
+//! link to it: when the app's folder is deleted, the journal lives on in the link and what it
+//! names can still be removed. Never holds anything that is not in a journal.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use layercake_core::{Hint, hash::Sha256};
+use serde::{Deserialize, Serialize};
+
+/// The folder of registered journals.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    folder: Utf8PathBuf,
+}
+
+/// The registry cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the list of apps `{folder}`")]
+pub(crate) struct RegistryError {
+    folder: Utf8PathBuf,
+    source: std::io::Error,
+}
+
+impl Hint for RegistryError {
+    fn hint(&self) -> Option<String> {
+        Some("the folder must be writable; choose another with --data FOLDER".to_owned())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Registered {
+    format: u32,
+    journal: Utf8PathBuf,
+}
+
+const REGISTRY_FORMAT: u32 = 1;
+
+impl Registry {
+    pub(crate) fn at(folder: &Utf8Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Registers a journal that exists.
+    pub(crate) fn add(&self, journal: &Utf8Path) -> Result<(), RegistryError> {
+        let error = |source| RegistryError { folder: self.folder.clone(), source };
+        fs::create_dir_all(&self.folder).map_err(error)?;
+        let [entry, link] = self.paths(journal);
+        let registered = Registered { format: REGISTRY_FORMAT, journal: journal.to_owned() };
+        let text = serde_json::to_string(&registered).map_err(|source| error(source.into()))?;
+        let beside = entry.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&beside, text + "\n").and_then(|()| fs::rename(&beside, &entry)).map_err(error)?;
+        let _ = fs::remove_file(&link);
+        // Another file system has no hard links to this one; then the journal's own path must do.
+        let _ = fs::hard_link(journal, &link);
+        Ok(())
+    }
+
+    /// Forgets a journal that is done with.
+    pub(crate) fn remove(&self, journal: &Utf8Path) {
+        for path in self.paths(journal) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Every registered journal: its own path and where its text can be read now.
+    pub(crate) fn all(&self) -> Result<Vec<Found>, RegistryError> {
+        let error = |source| RegistryError { folder: self.folder.clone(), source };
+        let entries = match self.folder.read_dir_utf8() {
+            Ok(entries) => entries,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(error(source)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(error)?.into_path();
+            if path.extension() != Some("json") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).map_err(error)?;
+            let Ok(registered) = serde_json::from_str::<Registered>(&text) else { continue };
+            let [_, link] = self.paths(&registered.journal);
+            let readable = [registered.journal.clone(), link].into_iter().find(|path| path.exists());
+            found.push(Found { journal: registered.journal, readable });
+        }
+        found.sort_by(|a, b| a.journal.cmp(&b.journal));
+        Ok(found)
+    }
+
+    fn paths(&self, journal: &Utf8Path) -> [Utf8PathBuf; 2] {
+        let name = &Sha256::of(journal.as_str().as_bytes()).to_hex()[..16];
+        [self.folder.join(format!("{name}.json")), self.folder.join(format!("{name}.journal"))]
+    }
+}
+
+/// A registered journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Where `up` keeps it.
+    pub(crate) journal: Utf8PathBuf,
+    /// Where its text is: there, or in the registry's link when that is gone.
+    pub(crate) readable: Option<Utf8PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_outlives_its_app() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        let registry = Registry::at(&root.join("apps"));
+        assert_eq!(registry.all().expect("readable"), []);
+        let journal = root.join("app.journal");
+        fs::write(&journal, "text\n").expect("written");
+        registry.add(&journal).expect("registered");
+        registry.add(&journal).expect("registered twice is once");
+        assert_eq!(registry.all().expect("readable").len(), 1);
+        fs::remove_file(&journal).expect("removed");
+        let found = registry.all().expect("readable");
+        let link = found[0].readable.clone().expect("the link is left");
+        assert_eq!(fs::read_to_string(link).expect("readable"), "text\n");
+        registry.remove(&journal);
+        assert_eq!(registry.all().expect("readable"), []);
+    }
+}

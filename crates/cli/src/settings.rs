@@ -1,0 +1,114 @@
+//! What the arguments mean on this machine: folders, Pythons, files. The only reader of the
+//! environment beside clap.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use etcetera::BaseStrategy as _;
+use layercake_core::target::Arch;
+use layercake_local::interpreters::{Interpreters, SearchPlaces};
+
+use crate::{
+    args::Common,
+    error::{CommandError, Kind},
+};
+
+/// Folders and Pythons of this user.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// State of the local cloud.
+    cloud: Utf8PathBuf,
+    /// Whether the user named that folder.
+    cloud_is_named: bool,
+    /// Links to the journals of every app that is up.
+    pub(crate) registry: Utf8PathBuf,
+    /// Wheels, index pages and built layers.
+    pub(crate) cache: Utf8PathBuf,
+    /// Where Pythons may be.
+    places: SearchPlaces,
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub(crate) fn new(common: &Common, cache: Option<&Utf8Path>) -> Result<Self, CommandError> {
+        let base = etcetera::choose_base_strategy().map_err(|_| {
+            CommandError::new(
+                Kind::User,
+                "this user has no home folder",
+                "set HOME, or give --data and --cache",
+            )
+        })?;
+        let utf8 = |path: std::path::PathBuf| {
+            Utf8PathBuf::from_path_buf(path).map_err(|path| {
+                CommandError::new(
+                    Kind::User,
+                    format!("the folder `{}` has a name that is not UTF-8", path.display()),
+                    "give --data and --cache",
+                )
+            })
+        };
+        let data = utf8(base.data_dir())?.join("layercake");
+        let absolute = |path: &Utf8Path| -> Result<Utf8PathBuf, CommandError> {
+            utf8(std::path::absolute(path).unwrap_or_else(|_| path.into()))
+        };
+        let cloud = match &common.data {
+            Some(folder) => absolute(folder)?,
+            None => data.join("cloud"),
+        };
+        // A cloud of its own has apps of its own: what is up on it must not mix with the rest.
+        let registry = match &common.data {
+            Some(_) => cloud.join("apps"),
+            None => data.join("apps"),
+        };
+        let cache = match cache {
+            Some(folder) => absolute(folder)?,
+            None => utf8(base.cache_dir())?.join("layercake"),
+        };
+        let home = utf8(base.home_dir().to_owned())?;
+        Ok(Self {
+            cloud,
+            cloud_is_named: common.data.is_some(),
+            registry,
+            cache,
+            places: places(common, &home),
+        })
+    }
+
+    /// The folder of the local cloud: the one the user named, else the one that is being served,
+    /// else the user's own.
+    pub(crate) fn cloud_or(&self, served: Option<Utf8PathBuf>) -> Utf8PathBuf {
+        match served {
+            Some(served) if !self.cloud_is_named => served,
+            _ => self.cloud.clone(),
+        }
+    }
+
+    /// Finds the Pythons of this machine.
+    pub(crate) fn interpreters(&self) -> Interpreters {
+        Interpreters::discover(&self.places)
+    }
+}
+
+fn places(common: &Common, home: &Utf8Path) -> SearchPlaces {
+    let variable =
+        |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    SearchPlaces {
+        named: common.python.clone(),
+        path: std::env::split_paths(&path)
+            .filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok())
+            .collect(),
+        pyenv_root: Some(variable("PYENV_ROOT").unwrap_or_else(|| home.join(".pyenv"))),
+        uv_pythons: Some(variable("UV_PYTHON_INSTALL_DIR").unwrap_or_else(|| {
+            variable("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")).join("uv/python")
+        })),
+        homebrew: ["/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew"].map(Utf8PathBuf::from).into(),
+    }
+}
+
+/// The architecture of this machine, in Lambda's words.
+pub(crate) fn host_arch() -> Option<Arch> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(Arch::X86_64),
+        "aarch64" => Some(Arch::Arm64),
+        _ => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! `layercake up`: an app to a running function, stage by stage.
+//!
+//! Reads as the list of stages; each stage's work is a library's. [`prepare`] decides what is
+//! wanted, [`build`] makes the zips, [`deploy`] brings them to the endpoint.
+
+mod build;
+mod deploy;
+mod dry_run;
+mod prepare;
+
+use std::{process::ExitCode, sync::Arc};
+
+use layercake_core::report::{REPORT_FORMAT, Report, StageTime};
+use layercake_deploy::JournalFile;
+
+use crate::{
+    args::{Common, Up},
+    cloud::Cloud,
+    error::{CommandError, Kind},
+    registry::Registry,
+    settings::Settings,
+    ui::{Ui, share, size},
+};
+use build::Built;
+use prepare::Wanted;
+
+/// Runs the command.
+pub(crate) async fn run(common: &Common, up: Up, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
+    let settings = Settings::new(common, up.index.cache.as_deref())?;
+    let wanted = Arc::new(prepare::prepare(up, &settings)?);
+    for note in &wanted.notes {
+        ui.say(&format!("      note: {note}"));
+    }
+    if wanted.arguments.dry_run {
+        return dry_run::print(wanted, &settings, ui).await;
+    }
+    let mut times = Vec::new();
+    let built = tokio::select! {
+        built = build::build(Arc::clone(&wanted), &settings, ui, &mut times) => built?,
+        error = interrupted() => return Err(error.with_hint("nothing was created")),
+    };
+    let cloud = tokio::select! {
+        cloud = Cloud::open(wanted.arguments.on, &wanted.arguments.aws, &settings, &wanted.interpreters, ui) => cloud?,
+        error = interrupted() => return Err(error.with_hint("nothing was created")),
+    };
+    let outcome = on_endpoint(&wanted, &built, &cloud, &settings, ui, &mut times).await;
+    cloud.close().await;
+    finish(&outcome?, &wanted, ui)
+}
+
+/// Brings what was built to the endpoint. When that is interrupted in an app's first run, what it
+/// made is removed again.
+async fn on_endpoint(
+    wanted: &Wanted,
+    built: &Built,
+    cloud: &Cloud,
+    settings: &Settings,
+    ui: &Arc<Ui>,
+    times: &mut Vec<StageTime>,
+) -> Result<Report, CommandError> {
+    let registry = Registry::at(&settings.registry);
+    let first_run = JournalFile::peek(&wanted.journal)?.is_none();
+    let mut journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
+    registry.add(&wanted.journal)?;
+    wanted.check_place(journal.journal(), &cloud.place)?;
+    let deployed = tokio::select! {
+        deployed = deploy::deploy(wanted, built, &cloud.endpoint, &mut journal, ui, times) => Ok(deployed),
+        error = interrupted() => Err(error),
+    };
+    match deployed {
+        Ok(Ok(deployed)) => Ok(report(wanted, built, cloud, deployed, times)),
+        Ok(Err(error)) if journal.journal().steps().is_empty() => {
+            journal.close()?;
+            registry.remove(&wanted.journal);
+            Err(error)
+        }
+        Ok(Err(error)) => {
+            let app = &wanted.arguments.app;
+            Err(error.with_hint(format!(
+                "what was made so far is in the journal: run the same command again to go on, or `layercake down {app}`"
+            )))
+        }
+        Err(interrupt) if first_run => {
+            ui.warn("interrupted: removing what was made (interrupt again to leave it to `layercake down`)");
+            tokio::select! {
+                undone = crate::down::undo(&cloud.endpoint, &mut journal, ui) => undone.map(drop)?,
+                error = interrupted() => return Err(error.with_hint("run `layercake down` to remove what is left")),
+            }
+            journal.close()?;
+            registry.remove(&wanted.journal);
+            Err(interrupt.with_hint("everything it had made was removed"))
+        }
+        Err(interrupt) => Err(interrupt.with_hint(format!(
+            "the function stays as it is: run the same command again, or `layercake down {}`",
+            wanted.arguments.app
+        ))),
+    }
+}
+
+fn report(
+    wanted: &Wanted,
+    built: &Built,
+    cloud: &Cloud,
+    deployed: deploy::Deployed,
+    times: &[StageTime],
+) -> Report {
+    Report {
+        format: REPORT_FORMAT,
+        app: wanted.app.name.clone(),
+        on: cloud.place.word().to_owned(),
+        endpoint: cloud.url.clone(),
+        target: wanted.target,
+        layer: built
+            .layer
+            .as_ref()
+            .zip(deployed.layer)
+            .map(|(layer, (arn, published))| layer.report(arn, published)),
+        function: deployed.function,
+        invocation: deployed.invocation,
+        stages: times.to_vec(),
+        notes: wanted.notes.clone(),
+    }
+}
+
+/// Prints the result: the function's log and its response, or the whole report.
+fn finish(report: &Report, wanted: &Wanted, ui: &Ui) -> Result<ExitCode, CommandError> {
+    if wanted.arguments.json {
+        ui.print(&json(report)?);
+    } else {
+        ui.print(&report.invocation.log);
+        ui.print(&format!("Response: {}", report.invocation.payload));
+    }
+    let Some(kind) = &report.invocation.function_error else {
+        ui.say(&format!("\nRemove all of it with: layercake down {}", wanted.arguments.app));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let payload = &report.invocation.payload;
+    let text = |key: &str| payload.get(key).and_then(|value| value.as_str()).unwrap_or("?").to_owned();
+    Err(CommandError::new(
+        Kind::User,
+        format!("the function failed ({kind}): {}: {}", text("errorType"), text("errorMessage")),
+        format!(
+            "mend the code and run the same command again: only the code is updated; or `layercake down {}`",
+            wanted.arguments.app
+        ),
+    ))
+}
+
+/// A value as the one JSON document on stdout.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, CommandError> {
+    serde_json::to_string_pretty(value).map_err(|error| CommandError {
+        kind: Kind::Bug,
+        error: Box::new(error),
+        hints: Vec::new(),
+    })
+}
+
+/// Waits for Ctrl-C, or for the system to end the process.
+pub(crate) async fn interrupted() -> CommandError {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+    CommandError { kind: Kind::Interrupted, error: "interrupted".into(), hints: Vec::new() }
+}
+
+/// Zipped and unzipped sizes against the limits they run into.
+fn sizes(zipped: u64, unzipped: u64) -> String {
+    use layercake_core::limits;
+    let zip = if limits::fits_in_request(zipped) {
+        share(zipped, limits::ZIPPED_DIRECT_BYTES)
+    } else {
+        format!("{} (more than the {} of a request)", size(zipped), size(limits::ZIPPED_DIRECT_BYTES))
+    };
+    format!("{zip} zipped, {} unzipped", share(unzipped, limits::UNZIPPED_BYTES))
+}

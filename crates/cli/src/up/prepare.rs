@@ -1,0 +1,248 @@
+//! What is wanted, decided before anything is done: app, target, handler, names.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use fs_err as fs;
+use layercake_build::{
+    app::App,
+    resolve::{Asked, python_fits},
+    syntax::check_syntax,
+};
+use layercake_core::{
+    app::{SourceFile, check_handler, find_handler},
+    aws::{FunctionName, Handler, LayerName},
+    journal::{JOURNAL_FORMAT, Journal, Opening, Place},
+    target::{Runtime, Target},
+};
+use layercake_local::interpreters::Interpreters;
+
+use crate::{
+    args::{On, Up},
+    error::{CommandError, Kind},
+    journals::{AppPath, journal_path},
+    settings::{Settings, host_arch},
+};
+
+/// The runtime when neither the user nor an interpreter names one, on AWS.
+const NEWEST_ON_AWS: u8 = 14;
+
+/// Everything the stages need to know.
+pub(crate) struct Wanted {
+    pub(crate) arguments: Up,
+    pub(crate) path: AppPath,
+    pub(crate) app: App,
+    pub(crate) asked: Asked,
+    pub(crate) target: Target,
+    pub(crate) handler: Handler,
+    pub(crate) function: FunctionName,
+    pub(crate) layer: LayerName,
+    pub(crate) event: serde_json::Value,
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) journal: Utf8PathBuf,
+    pub(crate) interpreters: Interpreters,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Reads the app and decides. Nothing is written, nothing is asked over the network.
+pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, CommandError> {
+    let event = event(&arguments.event)?;
+    let app = App::read(&arguments.app)?;
+    let path = AppPath::find(&arguments.app)?;
+    let interpreters = settings.interpreters();
+    let target = target(&arguments, &app, &interpreters)?;
+    let handler = handler(&arguments, &app)?;
+    let function = match &arguments.name {
+        Some(name) => name.clone(),
+        None => path.function_name().ok_or_else(|| {
+            CommandError::new(
+                Kind::User,
+                "no function name can be made of the app's name",
+                "give one with --name",
+            )
+        })?,
+    };
+    let layer = layer_name(&function)?;
+    let mut notes = Vec::new();
+    match interpreters.for_runtime(target.runtime) {
+        Ok(interpreter) => check_syntax(&interpreter.executable, &app.files)?,
+        Err(error) if arguments.on == On::Local => return Err(error.into()),
+        Err(_) => notes.push(format!(
+            "no Python {} here, so the code's syntax was not checked",
+            target.runtime.python_version()
+        )),
+    }
+    if target.runtime.is_retired() && arguments.on == On::Local {
+        notes.push(format!("AWS no longer creates functions of {}; the local cloud does", target.runtime));
+    }
+    let journal = journal_path(&path.state(arguments.state.as_deref()), &function, arguments.on);
+    let asked = app.asked.clone().and(Asked::with("--with", &arguments.with));
+    let variables = arguments.env.iter().cloned().collect();
+    Ok(Wanted {
+        arguments,
+        path,
+        app,
+        asked,
+        target,
+        handler,
+        function,
+        layer,
+        event,
+        variables,
+        journal,
+        interpreters,
+        notes,
+    })
+}
+
+impl Wanted {
+    /// The first record of a new journal.
+    pub(crate) fn opening(&self, place: &Place) -> Opening {
+        Opening {
+            format: JOURNAL_FORMAT,
+            app: self.path.name_in_journal().to_owned(),
+            place: place.clone(),
+            token: uuid::Uuid::new_v4().to_string(),
+        }
+    }
+
+    /// Refuses to mix two places in one journal.
+    pub(crate) fn check_place(&self, journal: &Journal, place: &Place) -> Result<(), CommandError> {
+        let same = match (&journal.opening.place, place) {
+            (Place::Aws { region, account, .. }, Place::Aws { region: now, account: ours, .. }) => {
+                region == now && account == ours
+            }
+            (known, now) => known == now,
+        };
+        if same {
+            return Ok(());
+        }
+        let app = &self.arguments.app;
+        Err(CommandError::new(
+            Kind::User,
+            format!("`{app}` is up somewhere else already: {}", describe(&journal.opening.place)),
+            format!("remove it there first with `layercake down {app}`, or give this one another --name"),
+        ))
+    }
+}
+
+fn describe(place: &Place) -> String {
+    match place {
+        Place::Local { data } => format!("on the local cloud in `{data}`"),
+        Place::Aws { region, account, .. } => format!("in account {account}, region {region}"),
+    }
+}
+
+fn event(text: &str) -> Result<serde_json::Value, CommandError> {
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let hint = "give JSON such as '{\"rows\": 3}', or a file that holds it";
+    let file = match fs::read_to_string(text) {
+        Ok(file) => file,
+        Err(_) => {
+            return Err(CommandError::new(
+                Kind::Usage,
+                format!("the event `{text}` is neither JSON ({error}) nor a file that can be read"),
+                hint,
+            ));
+        }
+    };
+    serde_json::from_str(&file).map_err(|error| {
+        CommandError::new(Kind::User, format!("the event in `{text}` is not JSON: {error}"), hint)
+    })
+}
+
+fn target(arguments: &Up, app: &App, interpreters: &Interpreters) -> Result<Target, CommandError> {
+    let host = host_arch();
+    let arch = arguments.arch.or(host).unwrap_or_default();
+    if arguments.on == On::Local && Some(arch) != host {
+        return Err(CommandError::new(
+            Kind::User,
+            format!("the local cloud runs functions on this machine, and it is not {arch}"),
+            "leave out --arch, or use --on aws",
+        ));
+    }
+    let runtime = match arguments.runtime {
+        Some(runtime) => runtime,
+        None => newest_fitting(arguments.on, app, arch, interpreters)?,
+    };
+    let target = Target { runtime, arch };
+    if let Some(required) = &app.requires_python
+        && !python_fits(required, target)?
+    {
+        return Err(CommandError::new(
+            Kind::User,
+            format!("the app requires Python {required}, which {runtime} is not"),
+            "choose another --runtime, or change `requires-python` in the script",
+        ));
+    }
+    if arguments.on == On::Aws && runtime.is_retired() {
+        return Err(CommandError::new(
+            Kind::User,
+            format!("AWS no longer creates functions of {runtime}"),
+            "choose a newer --runtime, or leave out `--on aws`: the local cloud still runs it",
+        ));
+    }
+    Ok(target)
+}
+
+/// The newest runtime that this machine has an interpreter for and the app accepts.
+fn newest_fitting(
+    on: On,
+    app: &App,
+    arch: layercake_core::target::Arch,
+    interpreters: &Interpreters,
+) -> Result<Runtime, CommandError> {
+    let mut runtimes: Vec<Runtime> =
+        interpreters.all().iter().filter_map(|one| Runtime::from_minor(one.version.1)).collect();
+    runtimes.sort();
+    runtimes.dedup();
+    if runtimes.is_empty() && on == On::Aws {
+        runtimes.extend(
+            Runtime::all().filter(|runtime| !runtime.is_retired() && runtime.minor() <= NEWEST_ON_AWS),
+        );
+    }
+    for &runtime in runtimes.iter().rev() {
+        let fits = match &app.requires_python {
+            Some(required) => python_fits(required, Target { runtime, arch })?,
+            None => true,
+        };
+        if fits && !(on == On::Aws && runtime.is_retired()) {
+            return Ok(runtime);
+        }
+    }
+    let newest = Runtime::from_minor(13).unwrap_or(Runtime::PYTHON3_15);
+    if runtimes.is_empty() {
+        return Err(interpreters.for_runtime(newest).err().map_or_else(
+            || CommandError::new(Kind::Bug, "an interpreter was both found and not found", ""),
+            CommandError::from,
+        ));
+    }
+    let found: Vec<_> = runtimes.iter().map(ToString::to_string).collect();
+    let required = app.requires_python.as_deref().unwrap_or("of a runtime that AWS still creates");
+    Err(CommandError::new(
+        Kind::User,
+        format!("the app requires Python {required}; this machine has Pythons for {}", found.join(", ")),
+        "install another Python, or name one with --python",
+    ))
+}
+
+fn handler(arguments: &Up, app: &App) -> Result<Handler, CommandError> {
+    if let Some(handler) = &arguments.handler {
+        check_handler(handler, app.files.iter().map(|file| file.path.as_str()))?;
+        return Ok(handler.clone());
+    }
+    let sources = app.python_sources()?;
+    let files: Vec<_> = sources.iter().map(|(path, text)| SourceFile { path, text }).collect();
+    Ok(find_handler(&files)?)
+}
+
+fn layer_name(function: &FunctionName) -> Result<LayerName, CommandError> {
+    format!("{function}-layer").parse().map_err(|error| CommandError {
+        kind: Kind::Bug,
+        error: Box::<dyn std::error::Error + Send + Sync>::from(error),
+        hints: Vec::new(),
+    })
+}

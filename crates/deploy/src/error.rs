@@ -1,0 +1,219 @@
+//! What can go wrong between us and an endpoint, as a caller can tell it apart.
+
+use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use camino::Utf8PathBuf;
+use layercake_core::{Hint, aws::InvalidName, journal::Resource};
+
+use crate::journal::JournalFileError;
+
+/// Why something on the endpoint could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The credential chain found nothing.
+    #[error("no AWS credentials were found")]
+    NoCredentials {
+        /// What the chain says.
+        detail: String,
+    },
+    /// The credential chain found something unusable, such as an expired session.
+    #[error("the AWS credentials cannot be used: {detail}")]
+    BadCredentials {
+        /// What the chain says.
+        detail: String,
+    },
+    /// No region was given and none is configured.
+    #[error("no AWS region is set")]
+    NoRegion,
+    /// The region is in a partition whose endpoints are not known here.
+    #[error("region {region} is not implemented: only the standard partition (arn:aws:) is")]
+    Partition {
+        /// The region.
+        region: String,
+    },
+    /// The endpoint did not answer.
+    #[error("{operation}: the endpoint {endpoint} did not answer: {detail}")]
+    Unreachable {
+        /// The operation.
+        operation: &'static str,
+        /// The endpoint.
+        endpoint: String,
+        /// What the client says.
+        detail: String,
+    },
+    /// The endpoint refused.
+    #[error("{operation} was refused: {code}: {message}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// AWS's error code.
+        code: String,
+        /// AWS's message.
+        message: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// The endpoint's answer lacks what the API promises.
+    #[error("{operation} answered without {missing}")]
+    Incomplete {
+        /// The operation.
+        operation: &'static str,
+        /// The missing member.
+        missing: &'static str,
+    },
+    /// The endpoint's answer holds a name that is none.
+    #[error("{operation} answered a name that is none")]
+    Name {
+        /// The operation.
+        operation: &'static str,
+        /// What is wrong with it.
+        source: InvalidName,
+    },
+    /// There is something of that name that this journal did not make.
+    #[error("{} exists already and was not made by this app", .resource.describe())]
+    NotOurs {
+        /// The resource.
+        resource: Resource,
+    },
+    /// The function went into a failed state.
+    #[error("the function could not be {what}: {reason}")]
+    FunctionFailed {
+        /// `created` or `updated`.
+        what: &'static str,
+        /// The endpoint's reason.
+        reason: String,
+    },
+    /// The endpoint took too long to reach a state.
+    #[error("{operation}: no result within {seconds} s")]
+    TimedOut {
+        /// What was waited for.
+        operation: &'static str,
+        /// How long, in seconds.
+        seconds: u64,
+    },
+    /// A zip could not be read.
+    #[error("cannot read `{path}`")]
+    ReadZip {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A request could not be put together, which is a mistake of ours.
+    #[error("{operation}: the request could not be built: {detail}")]
+    Request {
+        /// The operation.
+        operation: &'static str,
+        /// What the builder says.
+        detail: String,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalFileError),
+}
+
+impl DeployError {
+    /// Whether the endpoint says that there is no such thing.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+            || matches!(self, Self::Refused { code, .. }
+                if matches!(code.as_str(), "NoSuchBucket" | "NoSuchKey" | "NoSuchEntity" | "ResourceNotFoundException" | "NotFound"))
+    }
+
+    /// Whether the endpoint asks to come again when another operation is over.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { code, .. }
+            if matches!(code.as_str(), "ResourceConflictException" | "OperationAborted" | "ConcurrentModification"))
+    }
+
+    /// Whether the endpoint finds the request too large.
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self, Self::Refused { status: 413, .. })
+            || matches!(self, Self::Refused { code, .. }
+                if matches!(code.as_str(), "RequestEntityTooLargeException" | "RequestTooLargeException"))
+    }
+
+    /// Makes one of what an SDK call answers.
+    pub(crate) fn of<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: HasStatus + std::fmt::Debug + Send + Sync + 'static,
+    {
+        match &error {
+            SdkError::ServiceError(context) => {
+                let status = context.raw().status_number();
+                let code = context.err().code().unwrap_or(if status == 413 {
+                    "RequestEntityTooLargeException"
+                } else {
+                    "UnknownError"
+                });
+                let message = context.err().message().unwrap_or("(no message)");
+                Self::Refused { operation, code: code.to_owned(), message: message.to_owned(), status }
+            }
+            SdkError::ResponseError(context) if context.raw().status_number() == 413 => Self::Refused {
+                operation,
+                code: "RequestEntityTooLargeException".to_owned(),
+                message: "the request is too large".to_owned(),
+                status: 413,
+            },
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
+                Self::Unreachable { operation, endpoint: "it was sent to".to_owned(), detail: innermost(&error) }
+            }
+            _ => Self::Request { operation, detail: DisplayErrorContext(&error).to_string() },
+        }
+    }
+}
+
+/// The HTTP status of a raw response, whichever SDK crate's response it is.
+pub(crate) trait HasStatus {
+    /// The status code.
+    fn status_number(&self) -> u16;
+}
+
+impl HasStatus for aws_sdk_lambda::config::http::HttpResponse {
+    fn status_number(&self) -> u16 {
+        self.status().as_u16()
+    }
+}
+
+/// The last cause of an error, which says what happened rather than where.
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+impl Hint for DeployError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoCredentials { .. } => {
+                "sign in with `aws configure` or `aws sso login`, set AWS_PROFILE, or leave out `--on aws` to use the \
+                 local cloud"
+                    .to_owned()
+            }
+            Self::BadCredentials { .. } => "sign in again, or choose another profile with --profile".to_owned(),
+            Self::NoRegion => "give one with --region, or set AWS_REGION".to_owned(),
+            Self::Partition { .. } => "choose a region of the standard partition with --region".to_owned(),
+            Self::Unreachable { .. } => {
+                "check the network and proxies; run the same command again once it is back, it goes on where it was"
+                    .to_owned()
+            }
+            Self::Refused { code, .. } if code == "AccessDeniedException" || code == "AccessDenied" => {
+                "the credentials lack a permission: the message names it".to_owned()
+            }
+            Self::Refused { code, .. } if code == "ExpiredTokenException" || code == "ExpiredToken" => {
+                "sign in again: the session has expired".to_owned()
+            }
+            Self::NotOurs { .. } => "choose another name with --name, or remove it yourself".to_owned(),
+            Self::TimedOut { .. } => "run the same command again: it goes on where it was".to_owned(),
+            Self::Journal(error) => return error.hint(),
+            Self::Refused { .. }
+            | Self::Incomplete { .. }
+            | Self::Name { .. }
+            | Self::FunctionFailed { .. }
+            | Self::ReadZip { .. }
+            | Self::Request { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,283 @@
+//! The journal's file: written before every creation, one record a line, safe against a crash.
+//!
+//! What the records mean is `core`'s business. This module only sees that a record is on the disk
+//! before anything happens, and that two runs never write one journal at a time.
+
+use std::{
+    fs::TryLockError,
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use layercake_core::{
+    Hint,
+    journal::{Journal, JournalError, Opening, Record, Resource},
+};
+
+/// An open journal, locked for this process.
+#[derive(Debug)]
+pub struct JournalFile {
+    path: Utf8PathBuf,
+    file: fs::File,
+    journal: Journal,
+}
+
+/// Why a journal's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalFileError {
+    /// Reading or writing failed.
+    #[error("cannot use the journal `{path}`")]
+    Io {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process is at it.
+    #[error("another layercake is working on this app (journal `{path}`)")]
+    Busy {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// Its text is not a journal's.
+    #[error("the journal `{path}` cannot be read")]
+    Unreadable {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: JournalError,
+    },
+}
+
+impl Hint for JournalFileError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("make room on the disk and run the command again".to_owned())
+            }
+            Self::Io { .. } => {
+                Some("the folder must be writable; keep the journal elsewhere with --state FOLDER".to_owned())
+            }
+            Self::Busy { .. } => Some("wait until the other run is done".to_owned()),
+            Self::Unreadable { source, .. } => source.hint(),
+        }
+    }
+}
+
+impl JournalFile {
+    /// Opens the journal at `path`, or begins one with what `opening` makes. The folder is made
+    /// when it is not there.
+    ///
+    /// # Errors
+    /// [`JournalFileError`]; nothing is changed then.
+    pub fn open_or_begin(
+        path: &Utf8Path,
+        opening: impl FnOnce() -> Opening,
+    ) -> Result<Self, JournalFileError> {
+        let io = |source| JournalFileError::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(io)?;
+        }
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io)?;
+        let (file, found) = Self::locked(path, file)?;
+        match found {
+            Some(journal) => Ok(Self { path: path.to_owned(), file, journal }),
+            None => {
+                let opening = opening();
+                let journal = Journal::new(opening.clone());
+                let mut begun = Self { path: path.to_owned(), file, journal };
+                begun.append(Record::Opening(opening))?;
+                begun.sync_folder()?;
+                Ok(begun)
+            }
+        }
+    }
+
+    /// Opens the journal at `path` if there is one with anything in it.
+    ///
+    /// # Errors
+    /// [`JournalFileError`].
+    pub fn open(path: &Utf8Path) -> Result<Option<Self>, JournalFileError> {
+        let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(JournalFileError::Io { path: path.to_owned(), source }),
+        };
+        let (file, found) = Self::locked(path, file)?;
+        Ok(found.map(|journal| Self { path: path.to_owned(), file, journal }))
+    }
+
+    /// Reads a journal without taking it, to tell what is in it.
+    ///
+    /// # Errors
+    /// [`JournalFileError`].
+    pub fn peek(path: &Utf8Path) -> Result<Option<Journal>, JournalFileError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(JournalFileError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    fn parse(path: &Utf8Path, text: &str) -> Result<Option<Journal>, JournalFileError> {
+        Journal::read(text).map_err(|source| JournalFileError::Unreadable { path: path.to_owned(), source })
+    }
+
+    fn locked(path: &Utf8Path, mut file: fs::File) -> Result<(fs::File, Option<Journal>), JournalFileError> {
+        let io = |source| JournalFileError::Io { path: path.to_owned(), source };
+        match file.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalFileError::Busy { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(io)?;
+        let journal = Self::parse(path, &text)?;
+        // A crash may have torn the last record; the next one must not continue its line.
+        let whole = if journal.is_some() { text.rfind('\n').map_or(0, |end| end + 1) } else { 0 };
+        if whole < text.len() {
+            file.set_len(whole as u64).map_err(io)?;
+        }
+        file.seek(SeekFrom::End(0)).map_err(io)?;
+        Ok((file, journal))
+    }
+
+    /// What the journal says.
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Records that a resource is about to be created; answers the step's number. When this
+    /// returns, the record is on the disk.
+    ///
+    /// # Errors
+    /// [`JournalFileError`]: then nothing may be created.
+    pub fn will_create(&mut self, resource: Resource) -> Result<u64, JournalFileError> {
+        let step = self.journal.next_step();
+        self.append(Record::WillCreate { step, resource })?;
+        Ok(step)
+    }
+
+    /// Records that it has been created.
+    ///
+    /// # Errors
+    /// [`JournalFileError`].
+    pub fn created(&mut self, step: u64, resource: Resource) -> Result<(), JournalFileError> {
+        self.append(Record::Created { step, resource })
+    }
+
+    /// Records that it is gone.
+    ///
+    /// # Errors
+    /// [`JournalFileError`].
+    pub fn undone(&mut self, step: u64) -> Result<(), JournalFileError> {
+        self.append(Record::Undone { step })
+    }
+
+    /// Removes the file when nothing stands in it any more, and its folder when that is empty.
+    ///
+    /// # Errors
+    /// [`JournalFileError`].
+    pub fn close(self) -> Result<(), JournalFileError> {
+        if !self.journal.steps().is_empty() {
+            return Ok(());
+        }
+        fs::remove_file(&self.path)
+            .map_err(|source| JournalFileError::Io { path: self.path.clone(), source })?;
+        if let Some(folder) = self.path.parent() {
+            // It may hold other journals; then it stays.
+            let _ = fs::remove_dir(folder);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, record: Record) -> Result<(), JournalFileError> {
+        let io = |source| JournalFileError::Io { path: self.path.clone(), source };
+        let mut line = serde_json::to_string(&record).map_err(|error| io(error.into()))?;
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(io)?;
+        self.file.sync_data().map_err(io)?;
+        self.journal.apply(record);
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> Result<(), JournalFileError> {
+        let Some(folder) = self.path.parent() else { return Ok(()) };
+        fs::File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| JournalFileError::Io { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use layercake_core::journal::{JOURNAL_FORMAT, Place};
+
+    use super::*;
+
+    fn opening() -> Opening {
+        Opening {
+            format: JOURNAL_FORMAT,
+            app: "a".to_owned(),
+            place: Place::Local { data: "d".to_owned() },
+            token: "t".to_owned(),
+        }
+    }
+
+    fn role() -> Resource {
+        Resource::Role { name: "r".parse().expect("a role name") }
+    }
+
+    #[test]
+    fn a_torn_record_is_cut_and_the_rest_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8").join("x/app.journal");
+        let mut file = JournalFile::open_or_begin(&path, opening).expect("begun");
+        let step = file.will_create(role()).expect("recorded");
+        file.created(step, role()).expect("recorded");
+        drop(file);
+        let whole = fs::read_to_string(&path).expect("readable");
+        fs::write(&path, format!("{whole}{{\"record\":\"und")).expect("written");
+        let file = JournalFile::open(&path).expect("readable").expect("there");
+        assert_eq!(file.journal().steps().len(), 1);
+        assert_eq!(fs::read_to_string(&path).expect("readable"), whole);
+        drop(file);
+        fs::write(&path, "{\"record\":\"open").expect("written");
+        assert!(JournalFile::open(&path).expect("readable").is_none());
+        let file = JournalFile::open_or_begin(&path, opening).expect("begun anew");
+        assert!(file.journal().steps().is_empty());
+    }
+
+    #[test]
+    fn two_runs_never_share_a_journal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8").join("app.journal");
+        let first = JournalFile::open_or_begin(&path, opening).expect("begun");
+        assert!(matches!(JournalFile::open(&path), Err(JournalFileError::Busy { .. })));
+        drop(first);
+        assert!(JournalFile::open(&path).is_ok());
+    }
+
+    #[test]
+    fn an_empty_journal_goes_with_its_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8").join(".layercake/app.journal");
+        let mut file = JournalFile::open_or_begin(&path, opening).expect("begun");
+        let step = file.will_create(role()).expect("recorded");
+        file.undone(step).expect("recorded");
+        file.close().expect("closed");
+        assert!(!path.parent().expect("a folder").exists());
+    }
+}

@@ -1,0 +1,29 @@
+//! Everything layercake does to an endpoint that speaks AWS.
+//!
+//! Owns publishing layers, creating and updating the function and its role, invoking it, and
+//! removing all of that again. Every resource is written to the journal before it is created, and
+//! only what the journal names is destroyed.
+//!
+//! Never knows whether the endpoint is AWS or the local cloud: the two differ by [`Destination`],
+//! which is configuration. Never prints.
+
+mod code;
+mod destination;
+mod destroy;
+mod error;
+mod function;
+mod invoke;
+mod journal;
+mod layer;
+mod role;
+mod signed;
+
+pub use code::{Route, route_for};
+pub use destination::{Credentials, Destination, Endpoint};
+pub use destroy::{Undone, destroy};
+pub use error::DeployError;
+pub use function::{FunctionSpec, ensure_function, plan_function};
+pub use invoke::invoke;
+pub use journal::{JournalFile, JournalFileError};
+pub use layer::{LayerUpload, publish_layer, published_already};
+pub use role::{ensure_role, role_name};

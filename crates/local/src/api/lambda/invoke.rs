@@ -1,0 +1,115 @@
+//! Invoke on the wire: the body is the event, and most of the answer is headers.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+};
+use base64::Engine as _;
+use bytes::Bytes;
+use layercake_core::limits;
+use serde::Deserialize;
+
+use super::{Answer, AwsError, Call, read_body, wire};
+use crate::{
+    api::answer,
+    sandbox,
+    service::{check_event, invoked_arn},
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InvokeRequest {
+    function_name: String,
+    qualifier: Option<String>,
+    invocation_type: Option<String>,
+    log_type: Option<String>,
+    client_context: Option<String>,
+}
+
+pub(super) async fn invoke(mut call: Call<'_>, body: Body) -> Result<Answer, AwsError> {
+    let request: InvokeRequest = call.input()?;
+    let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
+    let limit = if kind == "Event" { limits::EVENT_PAYLOAD_BYTES } else { limits::SYNC_PAYLOAD_BYTES };
+    let payload = read_body(body, usize::try_from(limit).unwrap_or(usize::MAX))
+        .await
+        .map_err(|error| AwsError::user(400, "BadRequestException", error.to_string()))?
+        .map_err(|count| AwsError {
+            style: crate::api::error::Style::UserUpper,
+            ..AwsError::user(
+                413,
+                "RequestEntityTooLargeException",
+                format!("{count} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"),
+            )
+        })?;
+    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    call.api.cloud.invocable(&call.scope, &function)?;
+    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { Bytes::from(payload) };
+    check_event(&payload)?;
+    let trace_id = trace_id(&call);
+    let event = sandbox::Call {
+        request_id: call.request_id.to_owned(),
+        payload,
+        invoked_arn: invoked_arn(&call.scope, &function),
+        client_context: request.client_context.as_deref().map(client_context).transpose()?,
+        trace_id: trace_id.clone(),
+    };
+    match kind {
+        "DryRun" => Ok(Answer::Empty(204)),
+        "Event" => {
+            call.api.cloud.invoke_later(call.scope, function, event);
+            let mut response = answer(202, "application/json", Body::empty(), call.request_id);
+            set(&mut response, "x-amzn-trace-id", &trace_id);
+            Ok(Answer::Response(Box::new(response)))
+        }
+        _ => {
+            let outcome = call.api.cloud.invoke(&call.scope, &function, event).await?.outcome;
+            let mut response = answer(200, "application/json", Body::empty(), call.request_id);
+            if let Some(error) = &outcome.function_error {
+                set(&mut response, "x-amz-function-error", error);
+            }
+            if request.log_type.as_deref() == Some("Tail") {
+                let tail = base64::engine::general_purpose::STANDARD.encode(outcome.log_tail());
+                set(&mut response, "x-amz-log-result", &tail);
+            }
+            set(&mut response, "x-amz-executed-version", "$LATEST");
+            set(&mut response, "x-amzn-trace-id", &trace_id);
+            if let Ok(length) = HeaderValue::from_str(&outcome.payload.len().to_string()) {
+                response.headers_mut().insert(header::CONTENT_LENGTH, length);
+            }
+            *response.body_mut() = Body::from(outcome.payload);
+            Ok(Answer::Response(Box::new(response)))
+        }
+    }
+}
+
+fn set(response: &mut axum::response::Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn client_context(text: &str) -> Result<String, AwsError> {
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .filter(|json| serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok())
+        .ok_or_else(|| {
+            AwsError::user(
+                400,
+                "InvalidRequestContentException",
+                "Client context must be a valid Base64-encoded JSON object.",
+            )
+        })
+}
+
+/// The caller's trace, or a new one that is not sampled.
+fn trace_id(call: &Call<'_>) -> String {
+    let given = call.headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
+    if let Some(given) = given {
+        return given.to_owned();
+    }
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    let seconds = jiff::Timestamp::now().as_second();
+    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &random[..24], &uuid::Uuid::new_v4().simple().to_string()[..16])
+}

@@ -1,0 +1,142 @@
+//! The layer operations on the wire.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Answer, AwsError, Call, wire};
+use crate::{
+    service::{LambdaError, NewLayer},
+    store::LayerFilter,
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PublishRequest {
+    layer_name: String,
+    #[serde(default)]
+    content: Content,
+    #[serde(default)]
+    description: String,
+    license_info: Option<String>,
+    compatible_runtimes: Option<Vec<String>>,
+    compatible_architectures: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Content {
+    #[serde(rename = "S3Bucket")]
+    bucket: Option<String>,
+    #[serde(rename = "S3Key")]
+    key: Option<String>,
+    #[serde(rename = "S3ObjectVersion")]
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VersionRequest {
+    layer_name: String,
+    version_number: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ArnRequest {
+    arn: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListRequest {
+    layer_name: Option<String>,
+    compatible_runtime: Option<String>,
+    compatible_architecture: Option<String>,
+    marker: Option<String>,
+    max_items: Option<usize>,
+}
+
+impl ListRequest {
+    fn filter(&mut self) -> LayerFilter {
+        LayerFilter { runtime: self.compatible_runtime.take(), architecture: self.compatible_architecture.take() }
+    }
+
+    fn limit(&self) -> usize {
+        self.max_items.unwrap_or(50).min(50)
+    }
+}
+
+pub(super) async fn publish(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let request: PublishRequest = call.input()?;
+    let layer = NewLayer {
+        name: wire::layer_name(&call.scope, &request.layer_name)?,
+        source: call.source(request.content.bucket, request.content.key, request.content.version)?,
+        description: request.description,
+        license: request.license_info,
+        runtimes: request.compatible_runtimes,
+        architectures: request.compatible_architectures,
+    };
+    let record = call.api.cloud.publish_layer_version(call.scope.clone(), layer).await?;
+    Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
+}
+
+pub(super) fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let request: VersionRequest = call.input()?;
+    let name = wire::layer_name(&call.scope, &request.layer_name)?;
+    let record = call.api.cloud.layer_version(&call.scope, &name, request.version_number)?;
+    Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
+}
+
+pub(super) fn get_by_arn(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let request: ArnRequest = call.input()?;
+    let (layer, version) = request.arn.rsplit_once(':').ok_or(LambdaError::NoSuchLayerVersion)?;
+    let name = wire::layer_name(&call.scope, layer)?;
+    let version = version.parse().map_err(|_| LambdaError::NoSuchLayerVersion)?;
+    let record = call.api.cloud.layer_version(&call.scope, &name, version)?;
+    Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
+}
+
+pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let mut request: ListRequest = call.input()?;
+    let filter = request.filter();
+    let page = call.api.cloud.layers(&call.scope, &filter, request.marker.as_deref(), request.limit())?;
+    let layers: Vec<_> = page
+        .versions
+        .iter()
+        .map(|record| {
+            serde_json::json!({
+                "LayerName": record.name,
+                "LayerArn": wire::layer_arn(&call.scope, &record.name),
+                "LatestMatchingVersion": wire::layer_version(&call.scope, record),
+            })
+        })
+        .collect();
+    Ok(listed("Layers", layers.into(), page.next))
+}
+
+pub(super) fn list_versions(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let mut request: ListRequest = call.input()?;
+    let filter = request.filter();
+    let name = wire::layer_name(&call.scope, request.layer_name.as_deref().unwrap_or_default())?;
+    let marker = request.marker.as_deref();
+    let page = call.api.cloud.layer_versions(&call.scope, &name, &filter, marker, request.limit())?;
+    let versions: Vec<_> = page.versions.iter().map(|record| wire::layer_version(&call.scope, record)).collect();
+    Ok(listed("LayerVersions", versions.into(), page.next))
+}
+
+pub(super) async fn delete(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let request: VersionRequest = call.input()?;
+    let name = wire::layer_name(&call.scope, &request.layer_name)?;
+    call.api.cloud.delete_layer_version(call.scope.clone(), name, request.version_number).await?;
+    Ok(Answer::Empty(204))
+}
+
+/// A list and, when there is more, where to go on.
+pub(super) fn listed(key: &str, items: Value, next: Option<String>) -> Answer {
+    let mut answer = Map::new();
+    answer.insert(key.to_owned(), items);
+    if let Some(next) = next {
+        answer.insert("NextMarker".to_owned(), next.into());
+    }
+    Answer::Json(Value::Object(answer))
+}

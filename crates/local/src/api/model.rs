@@ -1,0 +1,186 @@
+//! Lambda's API model: which request is which operation, and the shapes of the inputs.
+//!
+//! `model.json` holds the operations and input shapes of the service's published model (botocore
+//! 1.44.5) without prose and outputs, one per line. Nothing here looks at a value; see
+//! [`super::validate`].
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use serde::Deserialize;
+
+/// The model.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Model {
+    /// By name.
+    pub(crate) operations: BTreeMap<String, Operation>,
+    /// By name.
+    pub(crate) shapes: BTreeMap<String, Shape>,
+}
+
+/// One operation.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Operation {
+    /// HTTP method.
+    pub(crate) method: String,
+    /// Path with `{Members}`, perhaps with a fixed query.
+    pub(crate) uri: String,
+    /// HTTP status of success.
+    pub(crate) code: u16,
+    /// Shape of the input.
+    pub(crate) input: Option<String>,
+}
+
+/// What a value may be.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Shape {
+    /// `string`, `integer`, `structure`, …
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Least length or value.
+    pub(crate) min: Option<i64>,
+    /// Greatest length or value.
+    pub(crate) max: Option<i64>,
+    /// In Java's dialect; matches the whole text.
+    pub(crate) pattern: Option<String>,
+    /// The values there are.
+    #[serde(rename = "enum")]
+    pub(crate) values: Option<Vec<String>>,
+    /// Members that must be there.
+    #[serde(default)]
+    pub(crate) required: Vec<String>,
+    /// The member that is the body itself.
+    pub(crate) payload: Option<String>,
+    /// Of a structure.
+    #[serde(default)]
+    pub(crate) members: BTreeMap<String, Member>,
+    /// Of a list.
+    pub(crate) member: Option<String>,
+    /// Of a map.
+    pub(crate) key: Option<String>,
+    /// Of a map.
+    pub(crate) value: Option<String>,
+}
+
+/// A member of a structure.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Member {
+    /// Its shape.
+    pub(crate) shape: String,
+    /// `uri`, `querystring`, `header`; none for the body.
+    pub(crate) location: Option<String>,
+    /// Its name there.
+    #[serde(rename = "locationName")]
+    pub(crate) location_name: Option<String>,
+}
+
+/// A request that the model knows.
+pub(crate) struct Found<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The operation.
+    pub(crate) operation: &'a Operation,
+    /// Members from the path, decoded.
+    pub(crate) path: BTreeMap<&'a str, String>,
+}
+
+impl Model {
+    /// The model, read once.
+    pub(crate) fn get() -> &'static Self {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| {
+            let mut model: Self =
+                serde_json::from_str(include_str!("model.json")).expect("model.json is part of the program");
+            model.limit_to_ordinary_functions();
+            model
+        })
+    }
+
+    /// The model's own maxima are those of Lambda Managed Instances, which need a capacity
+    /// provider; for every other function the service stops earlier (FACTS.md §1).
+    fn limit_to_ordinary_functions(&mut self) {
+        use layercake_core::limits;
+        for (shape, max) in [
+            ("Timeout", limits::TIMEOUT_SECONDS.1),
+            ("MemorySize", limits::MEMORY_MB.1),
+            ("EphemeralStorageSize", limits::EPHEMERAL_STORAGE_MB.1),
+        ] {
+            if let Some(shape) = self.shapes.get_mut(shape) {
+                shape.max = Some(i64::from(max));
+            }
+        }
+    }
+
+    /// The operation of a request. A fixed query decides between operations of one path.
+    pub(crate) fn find(&self, method: &str, path: &str, query: &[(String, String)]) -> Option<Found<'_>> {
+        let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+        self.operations
+            .iter()
+            .filter(|(_, operation)| operation.method == method)
+            .filter_map(|(name, operation)| {
+                let (template, fixed) = operation.uri.split_once('?').unwrap_or((&operation.uri, ""));
+                let fixed_matches = fixed.is_empty()
+                    || fixed.split_once('=').is_some_and(|(key, value)| {
+                        query.iter().any(|(name, given)| name == key && given == value)
+                    });
+                let path = fixed_matches.then(|| matched(template, &segments)).flatten()?;
+                Some((!fixed.is_empty(), Found { name, operation, path }))
+            })
+            .max_by_key(|(fixed, found)| (*fixed, std::cmp::Reverse(found.path.len())))
+            .map(|(_, found)| found)
+    }
+}
+
+fn matched<'a>(template: &'a str, segments: &[&str]) -> Option<BTreeMap<&'a str, String>> {
+    let parts: Vec<_> = template.trim_matches('/').split('/').collect();
+    if parts.len() != segments.len() {
+        return None;
+    }
+    let mut members = BTreeMap::new();
+    for (part, segment) in parts.iter().zip(segments) {
+        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(member) => {
+                let text = percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
+                members.insert(member, text);
+            }
+            None if part == segment => {}
+            None => return None,
+        }
+    }
+    Some(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &str, uri: &str) -> String {
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        match Model::get().find(method, path, &query) {
+            Some(found) => format!("{} {:?}", found.name, found.path),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    #[test]
+    fn requests_find_their_operation() {
+        insta::assert_snapshot!(check("GET", "/2018-10-31/layers"), @"ListLayers {}");
+        insta::assert_snapshot!(check("GET", "/2018-10-31/layers?find=LayerVersion&Arn=x"), @"GetLayerVersionByArn {}");
+        insta::assert_snapshot!(check("GET", "/2018-10-31/layers/a%3Ab/versions/3"), @r#"GetLayerVersion {"LayerName": "a:b", "VersionNumber": "3"}"#);
+        insta::assert_snapshot!(check("POST", "/2015-03-31/functions/f/invocations"), @r#"Invoke {"FunctionName": "f"}"#);
+        insta::assert_snapshot!(check("GET", "/2015-03-31/functions/"), @"ListFunctions {}");
+        insta::assert_snapshot!(check("PATCH", "/2015-03-31/functions"), @"nothing");
+    }
+
+    #[test]
+    fn all_operations_are_there() {
+        assert_eq!(Model::get().operations.len(), 91);
+        for (name, operation) in &Model::get().operations {
+            let (path, query) = operation.uri.split_once('?').unwrap_or((&operation.uri, ""));
+            let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            let path = path.replace(['{', '}'], "");
+            let found = Model::get().find(&operation.method, &path, &query).map(|found| found.name);
+            assert_eq!(found, Some(name.as_str()));
+        }
+    }
+}

@@ -1,0 +1,517 @@
+# The runtime client of layercake's local Lambda: one source for Python 3.6 to 3.15.
+#
+# Owns what happens between the interpreter's start and the handler: sys.path, the handler's
+# import, the loop over the Runtime API, errors as AWS words them. It must import as little as
+# possible before the handler does, since every import here is paid on each cold start: so it
+# speaks HTTP over _socket and JSON through _json, and loads the rest only when it is needed.
+import os
+import sys
+
+import _socket
+from time import time as _time
+
+try:
+    import _json
+except ImportError:  # A CPython built without its C accelerator.
+    _json = None
+
+_VERSION = "3.%d" % sys.version_info[1]
+_NBSP = u"\u00a0"
+_PREFIX = b"/2018-06-01/runtime/"
+_NEXT = b"GET " + _PREFIX + b"invocation/next HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_request_id = None
+
+
+class Fault(Exception):
+    def __init__(self, error_type, message, trace=None):
+        Exception.__init__(self, message)
+        self.error_type = error_type
+        self.message = message
+        self.trace = trace
+
+
+# JSON, with the results of the json module but without its import.
+
+
+class _Scanning(object):
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = {"-Infinity": -float("inf"), "Infinity": float("inf"), "NaN": float("nan")}.__getitem__
+    memo = {}
+
+
+_ENSURE_ASCII = sys.version_info < (3, 12)
+_scan = _json and _json.make_scanner(_Scanning)
+
+
+def from_json(body):
+    if _scan is not None:
+        try:
+            text = body.decode("utf-8").strip(" \t\n\r")
+            value, end = _scan(text, 0)
+            if end == len(text):
+                return value
+        except (StopIteration, ValueError):
+            pass
+    import json
+
+    return json.loads(body.decode("utf-8"))
+
+
+def to_json(value):
+    raw = {}
+
+    def default(other):
+        kind = type(other).__name__
+        if kind == "Decimal":
+            if other.is_nan():
+                return float("nan")
+            # The encoder has no way to give a number's text, so a marker stands for it.
+            marker = "%s:%d" % (os.urandom(16).hex(), len(raw))
+            raw['"' + marker + '"'] = str(other)
+            return marker
+        if isinstance(other, bytes):
+            return other.decode("utf-8")
+        raise TypeError("Object of type %s is not JSON serializable" % kind)
+
+    if _json is not None:
+        escape = _json.encode_basestring_ascii if _ENSURE_ASCII else _json.encode_basestring
+        encode = _json.make_encoder({}, default, escape, None, ": ", ", ", False, False, True)
+        text = "".join(encode(value, 0))
+    else:
+        import json
+
+        text = json.dumps(value, default=default, ensure_ascii=_ENSURE_ASCII)
+    for marker in raw:
+        text = text.replace(marker, raw[marker])
+    return text
+
+
+# The Runtime API, over one connection that is kept.
+
+
+class Connection(object):
+    def __init__(self, address):
+        host, _, port = address.rpartition(":")
+        self.socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        self.socket.connect((host, int(port)))
+        self.socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        self.buffer = b""
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def receive(self):
+        """The status and headers of the next response, and its body."""
+        buffer = self.buffer
+        while True:
+            end = buffer.find(b"\r\n\r\n")
+            if end >= 0:
+                break
+            data = self.socket.recv(65536)
+            if not data:
+                os._exit(0)  # The platform is gone, so nobody waits for this process.
+            buffer += data
+        lines = buffer[:end].decode("latin-1").split("\r\n")
+        headers = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(": ")
+            headers[name.lower()] = value
+        start = end + 4
+        length = int(headers.get("content-length", 0))
+        missing = start + length - len(buffer)
+        if missing <= 0:
+            body = buffer[start : start + length]
+            self.buffer = buffer[start + length :]
+        else:
+            parts = [buffer[start:]]
+            while missing > 0:
+                data = self.socket.recv(min(missing, 1048576))
+                if not data:
+                    os._exit(0)
+                parts.append(data)
+                missing -= len(data)
+            body = b"".join(parts)
+            self.buffer = b""
+        return lines[0][9:12], headers, body
+
+
+def _post(path, body, content_type, extra=b""):
+    return b"POST %s%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n%s" % (
+        _PREFIX,
+        path,
+        content_type,
+        len(body),
+        extra,
+        body,
+    )
+
+
+def _error_type_header(error):
+    name = error["errorType"].encode("ascii", "backslashreplace")
+    return b"Lambda-Runtime-Function-Error-Type: %s\r\n" % name
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # The function has replaced or closed it.
+
+
+# Errors, as AWS's client words them.
+
+
+def make_error(message, error_type, trace, request_id=""):
+    return {
+        "errorMessage": message if message else "",
+        "errorType": error_type if error_type else "",
+        "requestId": request_id,
+        "stackTrace": trace if trace else [],
+    }
+
+
+def error_of(exception_info, request_id=""):
+    """The error of an exception, without the frames of this file at its beginning."""
+    import traceback
+
+    kind, value, trace = exception_info
+    frames = traceback.extract_tb(trace)
+    for index, frame in enumerate(frames):
+        if frame[0] != __file__:
+            frames = frames[index:]
+            break
+    frames = [(frame[0], frame[1], frame[2], frame[3]) for frame in frames]
+    return make_error(str(value), kind.__name__, traceback.format_list(frames), request_id)
+
+
+def log_error(error):
+    head = "[ERROR]"
+    if error["errorType"]:
+        head += " " + error["errorType"]
+    if error["errorMessage"]:
+        head += (": " if error["errorType"] else " ") + error["errorMessage"]
+    lines = [head, "Traceback (most recent call last):"]
+    for element in error["stackTrace"]:
+        for line in element.splitlines():
+            text = line.lstrip(" ")
+            lines.append(_NBSP * (len(line) - len(text)) + text)
+    sys.stdout.write("\r".join(lines) + "\n")
+
+
+# logging: the root logger has AWS's handler as soon as anything imports the module.
+
+
+class _LoggingFinder(object):
+    def find_spec(self, name, path=None, target=None):
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = _LoggingLoader(spec.loader)
+                return spec
+        return None
+
+
+class _LoggingLoader(object):
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        self.loader.exec_module(module)
+        module.__loader__ = module.__spec__.loader = self.loader
+        if hasattr(module, "Handler") and hasattr(module, "Formatter"):
+            set_up_logging(module)
+
+
+def set_up_logging(logging):
+    import time
+
+    class LambdaLoggerHandler(logging.Handler):
+        def emit(self, record):
+            sys.stdout.write(self.format(record))
+
+    class LambdaLoggerFilter(logging.Filter):
+        def filter(self, record):
+            record.aws_request_id = _request_id or ""
+            record.tenant_id = None
+            return True
+
+    logging.Formatter.converter = time.gmtime
+    handler = LambdaLoggerHandler()
+    handler.setFormatter(
+        logging.Formatter(
+            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
+            "%Y-%m-%dT%H:%M:%S",
+        )
+    )
+    handler.addFilter(LambdaLoggerFilter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper().replace("TRACE", "DEBUG").replace("FATAL", "CRITICAL")
+    if level in logging._nameToLevel:
+        root.setLevel(level)
+
+
+# The context object.
+
+
+class _Fields(object):
+    __slots__ = ()
+
+    def __init__(self, values):
+        for name in self.__slots__:
+            setattr(self, name, values.get(name))
+
+    def __repr__(self):
+        fields = ",".join("%s=%s" % (name, getattr(self, name)) for name in self.__slots__)
+        return "%s([%s])" % (self.__class__.__name__, fields)
+
+
+class CognitoIdentity(_Fields):
+    __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
+
+
+class Client(_Fields):
+    __slots__ = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+
+
+class ClientContext(_Fields):
+    __slots__ = ("custom", "env", "client")
+
+
+def _parse_header(headers, name, what):
+    text = headers.get(name)
+    if not text:
+        return None
+    try:
+        return from_json(text.encode("latin-1"))
+    except ValueError as error:
+        message = "Unable to parse %s JSON: %s" % (what, error)
+        raise Fault("Runtime.LambdaContextUnmarshalError", message)
+
+
+class LambdaContext(object):
+    def __init__(self, headers):
+        environ = os.environ
+        client = _parse_header(headers, "lambda-runtime-client-context", "Client Context")
+        identity = _parse_header(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
+        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
+        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
+        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
+        self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
+        self._w3c_fields = {}
+        self.client_context = None
+        if client is not None:
+            carried = client.pop("w3c", None)
+            if isinstance(carried, dict):
+                for name in ("traceparent", "tracestate", "baggage"):
+                    if isinstance(carried.get(name), str):
+                        self._w3c_fields[name] = carried[name]
+            self.client_context = ClientContext(client)
+            if self.client_context.client is not None:
+                self.client_context.client = Client(self.client_context.client)
+        self.identity = CognitoIdentity(
+            {
+                "cognito_identity_id": identity.get("cognitoIdentityId"),
+                "cognito_identity_pool_id": identity.get("cognitoIdentityPoolId"),
+            }
+        )
+        self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms", 0))
+
+    def get_remaining_time_in_millis(self):
+        return max(0, self._epoch_deadline_time_in_ms - int(_time() * 1000))
+
+    def w3c(self):
+        return dict(self._w3c_fields)
+
+    def log(self, msg):
+        sys.stdout.write(str(msg))
+
+    def __repr__(self):
+        names = (
+            "aws_request_id log_group_name log_stream_name function_name memory_limit_in_mb "
+            "function_version invoked_function_arn client_context identity tenant_id"
+        ).split()
+        fields = ",".join("%s=%s" % (name, getattr(self, name)) for name in names)
+        return "LambdaContext([%s])" % fields
+
+
+# Start-up.
+
+
+def set_up_streams():
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+        else:
+            import io
+
+            errors = "backslashreplace" if name == "stderr" else "strict"
+            stream = io.TextIOWrapper(stream.detach(), "utf-8", errors, line_buffering=True)
+            setattr(sys, name, stream)
+
+
+def set_up_path(task, opt):
+    """AWS's order; see the notes on sys.path in the facts."""
+    own = os.environ.get("PYTHONPATH") is None
+    layers = [opt + "/python/lib/python" + _VERSION + "/site-packages", opt + "/python"] if own else []
+    shared = "%s/lib/python%s/site-packages" % (sys.prefix, _VERSION)
+    folders = [task] + layers
+    if own and sys.version_info >= (3, 11) and sys.prefix == "/var/lang":
+        folders.append(shared)
+    sys.path[:0] = folders
+    if sys.prefix == "/var/lang" and sys.version_info < (3, 11):
+        sys.path.append(shared)
+    for folder in [task] + layers:
+        try:
+            has_pth = any(name.endswith(".pth") for name in os.listdir(folder))
+        except OSError:
+            has_pth = False
+        if has_pth:
+            import site
+
+            site.addsitedir(folder)
+    if own:
+        os.environ["PYTHONPATH"] = "/var/runtime"
+
+
+def set_up_builtins():
+    """What site would add, where the interpreter was started without it."""
+    if not sys.flags.no_site:
+        return
+    import builtins
+
+    class Quitter(object):
+        def __init__(self, name):
+            self.name = name
+
+        def __repr__(self):
+            return "Use %s() or Ctrl-D (i.e. EOF) to exit" % self.name
+
+        def __call__(self, code=None):
+            raise SystemExit(code)
+
+    builtins.exit = Quitter("exit")
+    builtins.quit = Quitter("quit")
+
+
+def load_handler(handler):
+    import importlib
+
+    try:
+        module_name, function_name = handler.rsplit(".", 1)
+    except ValueError as error:
+        raise Fault("Runtime.MalformedHandlerName", "Bad handler '%s': %s" % (handler, error))
+    try:
+        if module_name.split(".")[0] in sys.builtin_module_names:
+            message = "Cannot use built-in module %s as a handler module" % module_name
+            raise Fault("Runtime.BuiltInModuleConflict", message)
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        raise Fault("Runtime.ImportModuleError", "Unable to import module '%s': %s" % (module_name, error))
+    except SyntaxError as error:
+        trace = ['  File "%s" Line %s\n    %s' % (error.filename, error.lineno, error.text)]
+        message = "Syntax error in module '%s': %s" % (module_name, error)
+        raise Fault("Runtime.UserCodeSyntaxError", message, trace)
+    try:
+        return getattr(module, function_name)
+    except AttributeError:
+        message = "Handler '%s' missing on module '%s'" % (function_name, module_name)
+        raise Fault("Runtime.HandlerNotFound", message)
+
+
+def call_handler(handler, headers, body):
+    """The request that answers one invocation."""
+    path = b"invocation/" + headers["lambda-runtime-aws-request-id"].encode("latin-1")
+    try:
+        context = LambdaContext(headers)
+        try:
+            event = from_json(body)
+        except Exception as error:
+            raise Fault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error)
+        answer = handler(event, context)
+        if isinstance(answer, bytes):
+            return _post(path + b"/response", answer, b"application/unknown")
+        try:
+            answer = to_json(answer).encode("utf-8")
+        except Exception as error:
+            raise Fault("Runtime.MarshalError", "Unable to marshal response: %s" % error)
+        return _post(path + b"/response", answer, b"application/json")
+    except Fault as fault:
+        error = make_error(fault.message, fault.error_type, fault.trace, _request_id)
+    except Exception:
+        error = error_of(sys.exc_info(), _request_id)
+    log_error(error)
+    text = to_json(error).encode("utf-8", "backslashreplace")
+    return _post(path + b"/error", text, b"application/json", _error_type_header(error))
+
+
+def main():
+    global _request_id
+    environ = os.environ
+    if environ.pop("_LAYERCAKE_LC_CTYPE", None) and sys.version_info < (3, 12):
+        environ.pop("LC_CTYPE", None)
+    task = environ.get("LAMBDA_TASK_ROOT", "/var/task")
+    opt = environ.pop("_LAYERCAKE_OPT", "/opt")
+    set_up_streams()
+    set_up_builtins()
+    set_up_path(task, opt)
+    sys.meta_path.insert(0, _LoggingFinder())
+    connection = Connection(environ["AWS_LAMBDA_RUNTIME_API"])
+    try:
+        handler = load_handler(environ.get("_HANDLER", ""))
+    except Fault as fault:
+        error = make_error(fault.message, fault.error_type, fault.trace)
+    except Exception:
+        error = error_of(sys.exc_info())
+    else:
+        error = None
+    if error is not None:
+        log_error(error)
+        _flush()
+        text = to_json(error).encode("utf-8", "backslashreplace")
+        connection.send(_post(b"init/error", text, b"application/json", _error_type_header(error)))
+        connection.receive()
+        sys.exit(1)
+
+    _flush()
+    connection.send(_NEXT)
+    while True:
+        status, headers, body = connection.receive()
+        if status != "200":
+            sys.exit("the Runtime API answered %s to /next" % status)
+        _request_id = headers["lambda-runtime-aws-request-id"]
+        trace = headers.get("lambda-runtime-trace-id")
+        if trace is not None:
+            environ["_X_AMZN_TRACE_ID"] = trace
+        else:
+            environ.pop("_X_AMZN_TRACE_ID", None)
+        request = call_handler(handler, headers, body)
+        # All that the call has printed must be in the pipe before its answer is.
+        _flush()
+        # The answer and the question for the next call travel together: one write, one wake-up.
+        connection.send(request + _NEXT)
+        connection.receive()
+
+
+if __name__ == "__main__":
+    main()

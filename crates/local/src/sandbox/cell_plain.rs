@@ -1,0 +1,110 @@
+//! The cell of hosts that are not Linux: an ordinary child process in its own process group.
+//!
+//! Has the interface of `cell`, without a jail. Children that leave the process group can outlive
+//! it; the isolation report says so.
+
+use std::{io, os::fd::OwnedFd, process::Stdio};
+
+use camino::Utf8PathBuf;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    net::unix::pipe,
+    process::{Child, Command},
+};
+
+use super::cell::{CellEvent, Exit};
+
+/// What to run.
+#[derive(Debug)]
+pub(super) struct PlainPlan {
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) directory: Utf8PathBuf,
+}
+
+/// A runtime process.
+#[derive(Debug)]
+pub(super) struct Cell {
+    plan: PlainPlan,
+    child: Option<Child>,
+    log: OwnedFd,
+    scratch: Option<Utf8PathBuf>,
+    failed: Option<io::Error>,
+    said_ready: bool,
+}
+
+impl Cell {
+    pub(super) async fn start(plan: PlainPlan, scratch: Option<Utf8PathBuf>) -> io::Result<(Self, pipe::Receiver)> {
+        let (read, log) = nix::unistd::pipe()?;
+        let output = pipe::Receiver::from_owned_fd(read)?;
+        Ok((Self { plan, child: None, log, scratch, failed: None, said_ready: false }, output))
+    }
+
+    pub(super) fn run(&mut self) {
+        let outputs = self.log.try_clone().and_then(|first| Ok((first, self.log.try_clone()?)));
+        let started = outputs.and_then(|(stdout, stderr)| {
+            Command::new(&self.plan.program)
+                .args(&self.plan.arguments)
+                .env_clear()
+                .envs(self.plan.environment.iter().map(|(name, value)| (name, value)))
+                .current_dir(&self.plan.directory)
+                .stdin(Stdio::null())
+                .stdout(stdout)
+                .stderr(stderr)
+                .process_group(0)
+                .kill_on_drop(true)
+                .spawn()
+        });
+        match started {
+            Ok(child) => self.child = Some(child),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    pub(super) fn kill(&mut self) {
+        if let Some(pid) = self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
+    pub(super) async fn event(&mut self) -> CellEvent {
+        use std::os::unix::process::ExitStatusExt;
+        if !self.said_ready {
+            self.said_ready = true;
+            return CellEvent::Ready;
+        }
+        if let Some(source) = self.failed.take() {
+            return CellEvent::Failed { step: format!("execute `{}`", self.plan.program), source };
+        }
+        let Some(child) = &mut self.child else { return std::future::pending().await };
+        let Ok(status) = child.wait().await else { return CellEvent::Gone };
+        self.kill();
+        self.child = None;
+        let exit = status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or_default()), Exit::Code);
+        CellEvent::Exited { exit, peak_kb: 0 }
+    }
+
+    pub(super) fn keeper(&self) -> i32 {
+        self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
+    }
+
+    pub(super) async fn end(mut self) {
+        self.kill();
+        if let Some(child) = &mut self.child {
+            let _ = child.wait().await;
+        }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.kill();
+        if let Some(scratch) = self.scratch.take() {
+            let _ = fs_err::remove_dir_all(scratch);
+        }
+    }
+}

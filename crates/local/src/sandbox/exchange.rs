@@ -1,0 +1,260 @@
+//! What passes between the driver of an environment and its runtime: one call, one answer.
+//!
+//! Owns the protocol's state: which request of the Runtime API is allowed when. Knows no HTTP and
+//! no processes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use layercake_core::limits::SYNC_RESPONSE_BYTES;
+use tokio::sync::{Notify, mpsc};
+
+/// A call on its way to the runtime.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) request_id: String,
+    pub(super) payload: Bytes,
+    pub(super) invoked_arn: String,
+    pub(super) client_context: Option<String>,
+    pub(super) trace_id: String,
+    pub(super) deadline_ms: u64,
+}
+
+/// What the runtime did.
+#[derive(Clone, Debug)]
+pub(super) enum RuntimeEvent {
+    /// It asked for the next call; the first time, its init phase is over.
+    Asked,
+    /// It answered the call.
+    Answered(Bytes),
+    /// The handler failed.
+    Failed(Bytes),
+    /// The answer was too large; it was not kept.
+    TooLarge,
+    /// The init phase failed.
+    InitFailed { payload: Bytes, error_type: String },
+}
+
+/// Why a request of the runtime is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No such request id is being worked on.
+    InvalidRequestId,
+    /// The request makes no sense now.
+    InvalidStateTransition,
+    /// More than a response may have.
+    TooLarge,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Counts the runtime processes of the environment; connections of an earlier one are dead.
+    generation: u64,
+    offered: Option<Delivery>,
+    /// The request id that the runtime works on.
+    current: Option<String>,
+    initialised: bool,
+    connections: usize,
+    events: mpsc::UnboundedSender<RuntimeEvent>,
+}
+
+/// The meeting point of a driver and the connections of its runtime.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    state: Mutex<State>,
+    offer: Notify,
+    disconnected: Notify,
+}
+
+impl Exchange {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<RuntimeEvent>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let state =
+            State { generation: 0, offered: None, current: None, initialised: false, connections: 0, events };
+        (Self { state: Mutex::new(state), offer: Notify::new(), disconnected: Notify::new() }, receiver)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock, so the state is whole even then.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the last runtime before a new one starts.
+    pub(super) fn reset(&self) -> mpsc::UnboundedReceiver<RuntimeEvent> {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let mut state = self.state();
+        state.generation += 1;
+        (state.offered, state.current, state.initialised) = (None, None, false);
+        state.events = events;
+        receiver
+    }
+
+    /// Gives the runtime a call, now or as soon as it asks.
+    pub(super) fn offer(&self, delivery: Delivery) {
+        self.state().offered = Some(delivery);
+        self.offer.notify_one();
+    }
+
+    /// Waits until every connection of a runtime that has ended has been read to its end.
+    pub(super) async fn disconnected(&self) {
+        loop {
+            let notified = self.disconnected.notified();
+            if self.state().connections == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub(super) fn connect(&self) -> u64 {
+        let mut state = self.state();
+        state.connections += 1;
+        state.generation
+    }
+
+    pub(super) fn disconnect(&self) {
+        let mut state = self.state();
+        state.connections -= 1;
+        if state.connections == 0 {
+            self.disconnected.notify_waiters();
+        }
+    }
+
+    /// `/next`: waits for a call.
+    pub(super) async fn next(&self, generation: u64) -> Result<Delivery, Refusal> {
+        {
+            let mut state = self.state();
+            if state.generation != generation || state.current.is_some() {
+                return Err(Refusal::InvalidStateTransition);
+            }
+            if !state.initialised {
+                state.initialised = true;
+                // A driver that is gone has no use for the event.
+                let _ = state.events.send(RuntimeEvent::Asked);
+            }
+        }
+        loop {
+            let notified = self.offer.notified();
+            {
+                let mut state = self.state();
+                if state.generation != generation {
+                    return Err(Refusal::InvalidStateTransition);
+                }
+                if let Some(delivery) = state.offered.take() {
+                    state.current = Some(delivery.request_id.clone());
+                    return Ok(delivery);
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Whether an answer to this request would be accepted now.
+    pub(super) fn may_answer(&self, generation: u64, request_id: &str) -> Result<(), Refusal> {
+        self.state().may_answer(generation, request_id)
+    }
+
+    /// `/response`, with nothing in place of a body that is larger than any answer may be.
+    pub(super) fn answer(&self, generation: u64, request_id: &str, payload: Option<Bytes>) -> Result<(), Refusal> {
+        let mut state = self.state();
+        state.may_answer(generation, request_id)?;
+        state.current = None;
+        match payload.filter(|payload| payload.len() as u64 <= SYNC_RESPONSE_BYTES) {
+            Some(payload) => {
+                let _ = state.events.send(RuntimeEvent::Answered(payload));
+                Ok(())
+            }
+            None => {
+                let _ = state.events.send(RuntimeEvent::TooLarge);
+                Err(Refusal::TooLarge)
+            }
+        }
+    }
+
+    /// `/error`.
+    pub(super) fn fail(&self, generation: u64, request_id: &str, payload: Bytes) -> Result<(), Refusal> {
+        let mut state = self.state();
+        state.may_answer(generation, request_id)?;
+        state.current = None;
+        let _ = state.events.send(RuntimeEvent::Failed(payload));
+        Ok(())
+    }
+
+    /// `/init/error`.
+    pub(super) fn fail_init(&self, generation: u64, payload: Bytes, error_type: &str) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if state.generation != generation || state.initialised {
+            return Err(Refusal::InvalidStateTransition);
+        }
+        state.initialised = true;
+        let _ = state.events.send(RuntimeEvent::InitFailed { payload, error_type: platform_error_type(error_type) });
+        Ok(())
+    }
+}
+
+impl State {
+    fn may_answer(&self, generation: u64, request_id: &str) -> Result<(), Refusal> {
+        match &self.current {
+            _ if self.generation != generation => Err(Refusal::InvalidStateTransition),
+            Some(current) if current == request_id => Ok(()),
+            Some(_) => Err(Refusal::InvalidRequestId),
+            None => Err(Refusal::InvalidStateTransition),
+        }
+    }
+}
+
+/// The error type as the platform reports it: a runtime's own is kept when it has the form
+/// `Runtime.Xyz` or `Function.Xyz` (FACTS.md §8).
+pub(super) fn platform_error_type(sent: &str) -> String {
+    let fits = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphabetic())
+    };
+    match sent.split_once('.') {
+        Some(("Runtime" | "Function", name)) if fits(name) => sent.to_owned(),
+        _ if sent.starts_with("Function.") => "Function.Unknown".into(),
+        _ => "Runtime.Unknown".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(id: &str) -> Delivery {
+        Delivery {
+            request_id: id.into(),
+            payload: Bytes::from_static(b"{}"),
+            invoked_arn: String::new(),
+            client_context: None,
+            trace_id: String::new(),
+            deadline_ms: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_answer_to_the_right_call_and_nothing_else() {
+        let (exchange, mut events) = Exchange::new();
+        let answer = || Some(Bytes::from_static(b"1"));
+        assert_eq!(exchange.answer(0, "a", answer()), Err(Refusal::InvalidStateTransition));
+        exchange.offer(delivery("a"));
+        assert_eq!(exchange.next(0).await.expect("a call").request_id, "a");
+        assert_eq!(exchange.next(0).await.expect_err("busy"), Refusal::InvalidStateTransition);
+        assert_eq!(exchange.answer(0, "b", answer()), Err(Refusal::InvalidRequestId));
+        assert_eq!(exchange.answer(0, "a", answer()), Ok(()));
+        assert_eq!(exchange.answer(0, "a", answer()), Err(Refusal::InvalidStateTransition));
+        assert_eq!(exchange.fail_init(0, Bytes::new(), ""), Err(Refusal::InvalidStateTransition));
+        assert!(matches!(events.recv().await, Some(RuntimeEvent::Asked)));
+        assert!(matches!(events.recv().await, Some(RuntimeEvent::Answered(_))));
+        let mut events = exchange.reset();
+        assert_eq!(exchange.next(0).await.expect_err("an earlier runtime"), Refusal::InvalidStateTransition);
+        assert_eq!(exchange.fail_init(1, Bytes::new(), "Runtime.X"), Ok(()));
+        assert!(matches!(events.recv().await, Some(RuntimeEvent::InitFailed { .. })));
+    }
+
+    #[test]
+    fn error_types_of_the_platform_s_form_are_kept() {
+        assert_eq!(platform_error_type("Runtime.ImportModuleError"), "Runtime.ImportModuleError");
+        assert_eq!(platform_error_type("Function.x"), "Function.Unknown");
+        assert_eq!(platform_error_type("ValueError"), "Runtime.Unknown");
+    }
+}

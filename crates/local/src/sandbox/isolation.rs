@@ -1,0 +1,183 @@
+//! Which isolation this host gives, found out once, and told by name.
+//!
+//! Owns the decision what a jail may be made of. Never weakens isolation silently: whatever is
+//! missing is in the report.
+
+use camino::Utf8Path;
+
+/// How much isolation to ask the host for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// As much as the host permits.
+    #[default]
+    Best,
+    /// None: ordinary processes. For hosts without namespaces, and for tests of that case.
+    ProcessOnly,
+}
+
+/// One thing that isolates function code from its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsolationFeature {
+    /// Its name, such as `own file system`.
+    pub name: &'static str,
+    /// Whether environments on this host have it.
+    pub given: bool,
+    /// What its absence means for a function.
+    pub without: &'static str,
+}
+
+/// What this host gives and what it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IsolationReport {
+    /// Every feature, given or not.
+    pub features: Vec<IsolationFeature>,
+    /// Why the host refused, when it did.
+    pub refusal: Option<String>,
+}
+
+impl IsolationReport {
+    /// The features that are missing.
+    pub fn missing(&self) -> impl Iterator<Item = &IsolationFeature> {
+        self.features.iter().filter(|feature| !feature.given)
+    }
+}
+
+/// What a jail on this host is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Means {
+    /// Own mounts and a root of its own: `/opt`, `/var/task`, `/tmp` are real.
+    pub(super) root: bool,
+    /// A user namespace.
+    pub(super) users: bool,
+    /// Own process numbers, and a kernel that ends all processes with the first.
+    pub(super) pids: bool,
+    /// Whether the server is root, and the function can be somebody else.
+    pub(super) as_root: bool,
+}
+
+impl Means {
+    fn report(self, refusal: Option<String>) -> IsolationReport {
+        let feature = |name, given, without| IsolationFeature { name, given, without };
+        IsolationReport {
+            features: vec![
+                feature(
+                    "own file system",
+                    self.root,
+                    "functions see this machine's files; /opt is only on sys.path, /tmp is the machine's",
+                ),
+                feature(
+                    "own processes",
+                    self.pids,
+                    "functions see this machine's processes, and can signal those of the same user",
+                ),
+                feature("own IPC and host name", self.root, "functions share shared memory with this machine"),
+                feature(
+                    "own user",
+                    self.root && (self.users || self.as_root),
+                    "functions run as the user who runs the local cloud",
+                ),
+                feature("no new privileges", cfg!(target_os = "linux"), "functions can run set-user-id programs"),
+            ],
+            refusal,
+        }
+    }
+}
+
+/// Finds the best means this host permits; `scratch` is a folder to try them in.
+#[cfg(target_os = "linux")]
+pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, IsolationReport) {
+    let as_root = nix::unistd::geteuid().is_root();
+    let none = Means { as_root, ..Means::default() };
+    if isolation == Isolation::ProcessOnly {
+        return (none, none.report(Some("process mode was asked for".into())));
+    }
+    let mut refusal = None;
+    let all = Means { root: true, users: true, pids: true, as_root };
+    let mut rungs = vec![all, Means { pids: false, ..all }];
+    if as_root {
+        rungs.insert(1, Means { users: false, ..all });
+    }
+    for means in rungs {
+        match probe::run(means, scratch) {
+            Ok(()) => return (means, means.report(refusal)),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    (none, none.report(refusal))
+}
+
+/// Only Linux has what a jail is made of.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn detect(_: Isolation, _: &Utf8Path) -> (Means, IsolationReport) {
+    let none = Means::default();
+    (none, none.report(Some("only Linux has namespaces".into())))
+}
+
+/// Tries a jail without a runtime.
+#[cfg(target_os = "linux")]
+mod probe {
+    use std::{io, time::Duration};
+
+    use camino::Utf8Path;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::{
+        super::{
+            jail::{self, JailPlan, Record, RuntimeCommand, Step, attribute},
+            root,
+        },
+        Means,
+    };
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    pub(super) fn run(means: Means, scratch: &Utf8Path) -> Result<(), String> {
+        let fail = |error: io::Error| error.to_string();
+        for name in ["tmp", "proc"] {
+            fs_err::create_dir_all(scratch.join(name)).map_err(fail)?;
+        }
+        let path = |name: &str| root::c_string(scratch.join(name).as_str());
+        let mut steps = vec![
+            Step::PrivateMounts,
+            Step::Bind {
+                source: root::c_string(scratch.as_str()),
+                target: root::c_string(scratch.as_str()),
+                attributes: attribute::READ_ONLY | attribute::NO_SUID | attribute::NO_DEV,
+            },
+            Step::Tmpfs { target: path("tmp"), options: c"size=1m".into(), attributes: attribute::NO_SUID },
+        ];
+        steps.push(root::processes(means, path("proc")));
+        steps.push(Step::Pivot { root: root::c_string(scratch.as_str()) });
+        let nothing = RuntimeCommand {
+            program: c"/".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: c"/".into(),
+            identity: None,
+            most_processes: None,
+        };
+        let namespaces = root::namespaces(means);
+        let plan = JailPlan { namespaces, id_maps: root::id_maps(means), steps, runtime: nothing };
+        let keeper = jail::start(&plan).map_err(|error| format!("new namespaces: {error}"))?;
+        let answer = first_record(&keeper.status);
+        drop(keeper.control);
+        jail::wait(keeper.pid);
+        match answer {
+            Some(Record::Ready) => Ok(()),
+            Some(Record::StepFailed { step, errno }) => {
+                let what = plan.steps.get(step).map(Step::describe).unwrap_or_default();
+                Err(format!("{what}: {}", io::Error::from_raw_os_error(errno)))
+            }
+            _ => Err("the trial jail gave no answer".into()),
+        }
+    }
+
+    fn first_record(status: &std::os::fd::OwnedFd) -> Option<Record> {
+        use std::os::fd::AsFd;
+        let patience = PollTimeout::try_from(PATIENCE).ok()?;
+        let mut ready = [PollFd::new(status.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ready, patience).ok().filter(|&count| count > 0)?;
+        let mut bytes = [0; Record::SIZE];
+        (nix::unistd::read(status, &mut bytes) == Ok(Record::SIZE)).then(|| Record::from_bytes(bytes))?
+    }
+}

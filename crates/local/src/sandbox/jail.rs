@@ -1,0 +1,585 @@
+//! The jail: a process in namespaces of its own, made by an ordered list of precomputed steps.
+//!
+//! Owns the only `unsafe` code of the crate: clone, mounts, identity, exec. A jail is two
+//! processes. The *keeper* is process 1 of the new pid namespace; it runs the steps, starts the
+//! *runtime* whenever the server says so, and reports how it ended. When the server goes away,
+//! however it does, the control pipe closes, the keeper ends, and the kernel ends all the rest.
+//!
+//! Between clone and exec nothing here may allocate, lock or panic: the server has many threads,
+//! and the child is a copy of only one of them.
+#![allow(unsafe_code, reason = "clone, mount and exec have no safe form that works between clone and exec")]
+
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    libc::{self, c_char, c_int, c_long, c_ulong, c_void},
+    unistd::pipe2,
+};
+
+/// What is forbidden on a mount.
+pub(super) mod attribute {
+    /// Read-only.
+    pub(in super::super) const READ_ONLY: u64 = 1;
+    /// No set-user-id programs.
+    pub(in super::super) const NO_SUID: u64 = 2;
+    /// No devices.
+    pub(in super::super) const NO_DEV: u64 = 4;
+    /// No programs.
+    pub(in super::super) const NO_EXEC: u64 = 8;
+}
+
+/// One step of making the file system of a jail, run by the keeper.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Mounts made from here on are seen by nobody else.
+    PrivateMounts,
+    /// Shows a file or folder of the host at another place.
+    Bind { source: CString, target: CString, attributes: u64 },
+    /// An empty file system in memory.
+    Tmpfs { target: CString, options: CString, attributes: u64 },
+    /// The processes of this namespace.
+    Proc { target: CString },
+    /// Makes a folder the root and forgets the host's.
+    Pivot { root: CString },
+    /// The name of the machine.
+    HostName { name: CString },
+}
+
+/// Who the runtime runs as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Whether the supplementary groups can (and must) be dropped.
+    pub(super) drop_groups: bool,
+}
+
+/// How ids inside map to ids outside; written by the server, which may.
+#[derive(Clone, Debug)]
+pub(super) struct IdMaps {
+    pub(super) uid_map: String,
+    pub(super) gid_map: String,
+    /// An unprivileged process must give up `setgroups` before it may map a group.
+    pub(super) deny_setgroups: bool,
+}
+
+/// A jail, decided.
+#[derive(Debug)]
+pub(super) struct JailPlan {
+    /// `CLONE_NEW*`.
+    pub(super) namespaces: c_int,
+    pub(super) id_maps: Option<IdMaps>,
+    pub(super) steps: Vec<Step>,
+    pub(super) runtime: RuntimeCommand,
+}
+
+/// The program that the keeper starts.
+#[derive(Debug)]
+pub(super) struct RuntimeCommand {
+    pub(super) program: CString,
+    pub(super) arguments: Vec<CString>,
+    /// `KEY=value`.
+    pub(super) environment: Vec<CString>,
+    pub(super) directory: CString,
+    pub(super) identity: Option<Identity>,
+    /// `RLIMIT_NPROC`, where the pid namespace makes it mean this jail's processes alone.
+    pub(super) most_processes: Option<u64>,
+}
+
+/// A running keeper and the server's ends of its pipes.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) pid: i32,
+    /// Commands, one byte each: [`RUN`] and [`KILL`]. Closing it ends the jail.
+    pub(super) control: OwnedFd,
+    /// Reports, [`Record::SIZE`] bytes each.
+    pub(super) status: OwnedFd,
+    /// What the runtime writes to stdout and stderr.
+    pub(super) log: OwnedFd,
+}
+
+/// Starts the runtime.
+pub(super) const RUN: u8 = b'R';
+/// Kills the runtime and all it has started; the keeper and the file system stay.
+pub(super) const KILL: u8 = b'K';
+const GO: u8 = b'G';
+
+/// What the keeper reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// The file system stands.
+    Ready,
+    /// The step of this index failed.
+    StepFailed { step: usize, errno: i32 },
+    /// The runtime could not be executed.
+    ExecFailed { errno: i32 },
+    /// The runtime ended with this wait status, and nothing of it is left. It never held more
+    /// memory than the peak.
+    Exited { wait_status: i32, peak_kb: i32 },
+}
+
+impl Record {
+    pub(super) const SIZE: usize = 12;
+
+    fn to_bytes(self) -> [u8; Self::SIZE] {
+        let (kind, first, second) = match self {
+            Self::Ready => (1, 0, 0),
+            Self::StepFailed { step, errno } => (2, step as i32, errno),
+            Self::ExecFailed { errno } => (3, errno, 0),
+            Self::Exited { wait_status, peak_kb } => (4, wait_status, peak_kb),
+        };
+        let mut bytes = [0; Self::SIZE];
+        for (index, number) in [kind, first, second].into_iter().enumerate() {
+            let four: [u8; 4] = i32::to_ne_bytes(number);
+            (bytes[index * 4], bytes[index * 4 + 1], bytes[index * 4 + 2], bytes[index * 4 + 3]) =
+                (four[0], four[1], four[2], four[3]);
+        }
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; Self::SIZE]) -> Option<Self> {
+        let number = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Some(match number(0) {
+            1 => Self::Ready,
+            2 => Self::StepFailed { step: usize::try_from(number(4)).ok()?, errno: number(8) },
+            3 => Self::ExecFailed { errno: number(4) },
+            4 => Self::Exited { wait_status: number(4), peak_kb: number(8) },
+            _ => return None,
+        })
+    }
+}
+
+/// Everything the child needs, as plain pointers and numbers.
+struct Prepared<'a> {
+    plan: &'a JailPlan,
+    arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    null: RawFd,
+    control: RawFd,
+    status: RawFd,
+    log: RawFd,
+}
+
+/// Starts the keeper of a jail. The runtime waits for [`RUN`].
+pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let null = fs_err::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let (control_read, control) = pipe2(OFlag::O_CLOEXEC)?;
+    let (status, status_write) = pipe2(OFlag::O_CLOEXEC)?;
+    let (log, log_write) = pipe2(OFlag::O_CLOEXEC)?;
+    let prepared = Prepared {
+        plan,
+        arguments: pointers(&plan.runtime.arguments),
+        environment: pointers(&plan.runtime.environment),
+        null: null.as_raw_fd(),
+        control: control_read.as_raw_fd(),
+        status: status_write.as_raw_fd(),
+        log: log_write.as_raw_fd(),
+    };
+    // SAFETY: the child runs `keep`, which never returns and keeps to async-signal-safe calls on
+    // memory that was prepared above and lives in its own copy of the address space.
+    let pid = unsafe { clone(plan.namespaces) };
+    if pid == 0 {
+        // SAFETY: as above; this is the child.
+        unsafe { keep(&prepared) }
+    }
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let keeper = Keeper { pid: pid as i32, control, status, log };
+    drop((control_read, status_write, log_write));
+    let written = plan.id_maps.as_ref().map_or(Ok(()), |maps| write_id_maps(keeper.pid, maps));
+    if let Err(error) = written.and_then(|()| Ok(nix::unistd::write(&keeper.control, &[GO]).map(drop)?)) {
+        drop(keeper.control);
+        wait(keeper.pid);
+        return Err(error);
+    }
+    Ok(keeper)
+}
+
+/// Waits until a keeper, and with it all of its pid namespace, is gone.
+pub(super) fn wait(pid: i32) {
+    while let Err(Errno::EINTR) = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None) {}
+}
+
+fn write_id_maps(pid: i32, maps: &IdMaps) -> io::Result<()> {
+    let put = |name: &str, text: &str| fs_err::write(format!("/proc/{pid}/{name}"), text);
+    if maps.deny_setgroups {
+        put("setgroups", "deny")?;
+    }
+    put("uid_map", &maps.uid_map)?;
+    put("gid_map", &maps.gid_map)
+}
+
+/// `fork` with new namespaces. The libc wrapper would want a stack, and so share memory.
+unsafe fn clone(namespaces: c_int) -> c_long {
+    let flags = namespaces | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and with a null stack this is fork; the unused arguments are null
+    // on every architecture, whatever their order there.
+    unsafe { libc::syscall(libc::SYS_clone, flags as c_long, 0 as c_long, 0 as c_long, 0 as c_long, 0 as c_long) }
+}
+
+const CONTROL: RawFd = 3;
+const STATUS: RawFd = 4;
+const LOG: RawFd = 5;
+
+fn errno() -> c_int {
+    Errno::last_raw()
+}
+
+fn check(result: c_int) -> Result<(), c_int> {
+    if result < 0 { Err(errno()) } else { Ok(()) }
+}
+
+unsafe fn report(record: Record) {
+    let bytes = record.to_bytes();
+    // SAFETY: `bytes` lives through the call. A pipe takes so few bytes at once or not at all.
+    unsafe { libc::write(STATUS, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// The keeper's life. Never returns.
+unsafe fn keep(prepared: &Prepared<'_>) -> ! {
+    let plan = prepared.plan;
+    // SAFETY: all calls below are async-signal-safe system calls on valid memory.
+    unsafe {
+        take_descriptors(prepared);
+        libc::setsid();
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut children: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut children);
+        libc::sigaddset(&raw mut children, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const children, ptr::null_mut());
+        libc::umask(0o022);
+        let own_pids = plan.namespaces & libc::CLONE_NEWPID != 0;
+        if !own_pids {
+            libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong);
+        }
+        if read_command() != Some(GO) {
+            libc::_exit(0);
+        }
+        for (index, step) in plan.steps.iter().enumerate() {
+            if let Err(errno) = step.run() {
+                report(Record::StepFailed { step: index, errno });
+                libc::_exit(70);
+            }
+        }
+        report(Record::Ready);
+        let signals = libc::signalfd(-1, &raw const children, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        let mut runtime: libc::pid_t = -1;
+        loop {
+            let mut ready = [
+                libc::pollfd { fd: CONTROL, events: libc::POLLIN, revents: 0 },
+                libc::pollfd { fd: signals, events: libc::POLLIN, revents: 0 },
+            ];
+            libc::poll(ready.as_mut_ptr(), 2, -1);
+            if ready[1].revents != 0 {
+                let mut ignored = [0u8; 1024];
+                while libc::read(signals, ignored.as_mut_ptr().cast(), ignored.len()) > 0 {}
+                let mut wait_status = 0;
+                let mut usage: libc::rusage = std::mem::zeroed();
+                loop {
+                    let pid = libc::wait4(-1, &raw mut wait_status, libc::WNOHANG, &raw mut usage);
+                    if pid <= 0 {
+                        break;
+                    }
+                    if pid == runtime {
+                        kill_all(runtime, own_pids);
+                        runtime = -1;
+                        report(Record::Exited { wait_status, peak_kb: usage.ru_maxrss as i32 });
+                    }
+                }
+            }
+            if ready[0].revents != 0 {
+                match read_command() {
+                    Some(RUN) if runtime < 0 => runtime = start_runtime(prepared),
+                    // SIGCHLD comes next, and with it the report.
+                    Some(KILL) if runtime > 0 => {
+                        libc::kill(runtime, libc::SIGKILL);
+                    }
+                    Some(_) => {}
+                    None => {
+                        kill_all(runtime, own_pids);
+                        libc::_exit(0);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Brings the pipes to their fixed numbers and closes everything else.
+unsafe fn take_descriptors(prepared: &Prepared<'_>) {
+    // SAFETY: only descriptors are touched, and they are this process's own copies.
+    unsafe {
+        let high = |descriptor: RawFd| libc::fcntl(descriptor, libc::F_DUPFD, 64);
+        let (null, control) = (high(prepared.null), high(prepared.control));
+        let (status, log) = (high(prepared.status), high(prepared.log));
+        for target in 0..3 {
+            libc::dup2(null, target);
+        }
+        libc::dup3(control, CONTROL, libc::O_CLOEXEC);
+        libc::dup3(status, STATUS, libc::O_CLOEXEC);
+        libc::dup3(log, LOG, libc::O_CLOEXEC);
+        close_from(6);
+    }
+}
+
+unsafe fn close_from(first: RawFd) {
+    // SAFETY: closing descriptors that nobody in this process uses any more.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first as c_long, c_int::MAX as c_long, 0 as c_long) < 0 {
+            let limit = libc::sysconf(libc::_SC_OPEN_MAX).clamp(256, 65_536) as c_int;
+            for descriptor in first..limit {
+                libc::close(descriptor);
+            }
+        }
+    }
+}
+
+unsafe fn read_command() -> Option<u8> {
+    let mut byte = 0u8;
+    loop {
+        // SAFETY: reads one byte into `byte`.
+        match unsafe { libc::read(CONTROL, (&raw mut byte).cast(), 1) } {
+            1 => return Some(byte),
+            -1 if errno() == libc::EINTR => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Kills and reaps every descendant of the keeper.
+unsafe fn kill_all(runtime: libc::pid_t, own_pids: bool) {
+    // SAFETY: signals and waits for this process's own descendants only: `-1` means them in a
+    // pid namespace whose process 1 we are, and otherwise each child is asked for by number.
+    unsafe {
+        if own_pids {
+            libc::kill(-1, libc::SIGKILL);
+            while libc::waitpid(-1, ptr::null_mut(), 0) > 0 {}
+            return;
+        }
+        if runtime > 0 {
+            libc::kill(-runtime, libc::SIGKILL);
+        }
+        // The keeper is a subreaper: whoever loses its parent becomes the keeper's child, so
+        // killing children until there are none reaches those that left the process group too.
+        loop {
+            kill_children();
+            if libc::waitpid(-1, ptr::null_mut(), 0) < 0 && errno() != libc::EINTR {
+                return;
+            }
+        }
+    }
+}
+
+unsafe fn kill_children() {
+    // SAFETY: reads into a local buffer and signals children that have not been waited for.
+    unsafe {
+        let list = libc::open(c"/proc/thread-self/children".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let mut text = [0u8; 4096];
+        let length = libc::read(list, text.as_mut_ptr().cast(), text.len());
+        libc::close(list);
+        let mut pid: libc::pid_t = 0;
+        for index in 0..length.max(0) as usize {
+            match text[index] {
+                digit @ b'0'..=b'9' => pid = pid * 10 + libc::pid_t::from(digit - b'0'),
+                _ if pid > 1 => {
+                    libc::kill(pid, libc::SIGKILL);
+                    pid = 0;
+                }
+                _ => pid = 0,
+            }
+        }
+    }
+}
+
+/// Forks and executes the runtime.
+unsafe fn start_runtime(prepared: &Prepared<'_>) -> libc::pid_t {
+    // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
+    unsafe {
+        let pid = clone(0);
+        if pid != 0 {
+            return pid as libc::pid_t;
+        }
+        let errno = become_runtime(prepared).err().unwrap_or(0);
+        report(Record::ExecFailed { errno });
+        libc::_exit(127)
+    }
+}
+
+/// Returns only on failure.
+unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
+    let runtime = &prepared.plan.runtime;
+    // SAFETY: system calls on memory prepared before the clone; the argument and environment
+    // lists end with null.
+    unsafe {
+        libc::setsid();
+        check(libc::dup2(LOG, 1))?;
+        check(libc::dup2(LOG, 2))?;
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong);
+        limit(libc::RLIMIT_NOFILE as c_int, 1024)?;
+        limit(libc::RLIMIT_CORE as c_int, 0)?;
+        if let Some(identity) = runtime.identity {
+            if identity.drop_groups {
+                check(libc::syscall(libc::SYS_setgroups, 0 as c_long, ptr::null::<c_void>()) as c_int)?;
+            }
+            // The system calls themselves: libc's wrappers would tell every thread of the server,
+            // and this process has none of them.
+            let (uid, gid) = (c_long::from(identity.uid), c_long::from(identity.gid));
+            check(libc::syscall(libc::SYS_setresgid, gid, gid, gid) as c_int)?;
+            check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as c_int)?;
+        }
+        if let Some(most) = runtime.most_processes {
+            limit(libc::RLIMIT_NPROC as c_int, most)?;
+        }
+        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong))?;
+        check(libc::chdir(runtime.directory.as_ptr()))?;
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        libc::execve(runtime.program.as_ptr(), prepared.arguments.as_ptr(), prepared.environment.as_ptr());
+        Err(errno())
+    }
+}
+
+/// Sets a limit, or lowers it as far as an already lower hard limit asks.
+unsafe fn limit(resource: c_int, value: u64) -> Result<(), c_int> {
+    let mut now = [0u64; 2];
+    let (this, resource) = (0 as c_long, c_long::from(resource));
+    // SAFETY: both pairs have the layout of the kernel's `struct rlimit64` and live through the calls.
+    unsafe {
+        check(libc::syscall(libc::SYS_prlimit64, this, resource, ptr::null::<u64>(), now.as_mut_ptr()) as c_int)?;
+        let value = value.min(now[1]);
+        let wanted = [value, value];
+        check(libc::syscall(libc::SYS_prlimit64, this, resource, wanted.as_ptr(), ptr::null::<u64>()) as c_int)
+    }
+}
+
+impl Step {
+    /// Does the step; the error is an `errno`.
+    unsafe fn run(&self) -> Result<(), c_int> {
+        let none: *const c_char = ptr::null();
+        // SAFETY: every pointer comes from a `CString` of the plan or is null where that is allowed.
+        unsafe {
+            match self {
+                Self::PrivateMounts => check(libc::mount(
+                    none,
+                    c"/".as_ptr(),
+                    none,
+                    libc::MS_REC | libc::MS_PRIVATE,
+                    ptr::null(),
+                )),
+                Self::Bind { source, target, attributes } => {
+                    let flags = libc::MS_BIND | libc::MS_REC;
+                    check(libc::mount(source.as_ptr(), target.as_ptr(), none, flags, ptr::null()))?;
+                    forbid(target, *attributes)
+                }
+                Self::Tmpfs { target, options, attributes } => {
+                    let kind = c"tmpfs".as_ptr();
+                    check(libc::mount(kind, target.as_ptr(), kind, *attributes as c_ulong, options.as_ptr().cast()))
+                }
+                Self::Proc { target } => {
+                    let flags = attribute::NO_SUID | attribute::NO_DEV | attribute::NO_EXEC;
+                    let kind = c"proc".as_ptr();
+                    check(libc::mount(kind, target.as_ptr(), kind, flags as c_ulong, ptr::null()))
+                }
+                Self::Pivot { root } => {
+                    check(libc::chdir(root.as_ptr()))?;
+                    let here = c".".as_ptr();
+                    check(libc::syscall(libc::SYS_pivot_root, here, here) as c_int)?;
+                    check(libc::umount2(here, libc::MNT_DETACH))?;
+                    check(libc::chdir(c"/".as_ptr()))
+                }
+                Self::HostName { name } => check(libc::sethostname(name.as_ptr(), name.as_bytes().len())),
+            }
+        }
+    }
+
+    /// The step in words, for an error.
+    pub(super) fn describe(&self) -> String {
+        let text = |string: &CStr| string.to_string_lossy().into_owned();
+        match self {
+            Self::PrivateMounts => "keep mounts private".into(),
+            Self::Bind { source, target, .. } => format!("mount `{}` at `{}`", text(source), text(target)),
+            Self::Tmpfs { target, .. } => format!("mount a file system in memory at `{}`", text(target)),
+            Self::Proc { target } => format!("mount the processes at `{}`", text(target)),
+            Self::Pivot { root } => format!("make `{}` the root", text(root)),
+            Self::HostName { .. } => "set the host name".into(),
+        }
+    }
+}
+
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Adds restrictions to a mount and all mounts below it.
+unsafe fn forbid(target: &CStr, attributes: u64) -> Result<(), c_int> {
+    let wanted = MountAttributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
+    const RECURSIVE: c_long = 0x8000;
+    // SAFETY: `wanted` has the layout of the kernel's `struct mount_attr` and lives through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD as c_long,
+            target.as_ptr(),
+            RECURSIVE,
+            (&raw const wanted).cast::<c_void>(),
+            size_of::<MountAttributes>(),
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    if errno() != libc::ENOSYS {
+        return Err(errno());
+    }
+    // Linux before 5.12: a remount, which must repeat the restrictions that are there already.
+    // SAFETY: `now` is filled by the call; the remount takes no other memory.
+    unsafe {
+        let mut now: libc::statvfs = std::mem::zeroed();
+        check(libc::statvfs(target.as_ptr(), &raw mut now))?;
+        let present = now.f_flag;
+        let mut flags = (present & 0xf) | attributes;
+        for (reported, flag) in [(1024, libc::MS_NOATIME), (2048, libc::MS_NODIRATIME), (4096, libc::MS_RELATIME)] {
+            if present & reported != 0 {
+                flags |= flag;
+            }
+        }
+        let flags = flags as c_ulong | libc::MS_REMOUNT | libc::MS_BIND;
+        check(libc::mount(ptr::null(), target.as_ptr(), ptr::null(), flags, ptr::null()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_the_pipe() {
+        for record in [
+            Record::Ready,
+            Record::StepFailed { step: 3, errno: 1 },
+            Record::ExecFailed { errno: 2 },
+            Record::Exited { wait_status: 9, peak_kb: 7 },
+        ] {
+            assert_eq!(Record::from_bytes(record.to_bytes()), Some(record));
+        }
+        assert_eq!(Record::from_bytes([0; Record::SIZE]), None);
+    }
+}

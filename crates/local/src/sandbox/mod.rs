@@ -1,0 +1,339 @@
+//! Runs functions: execution environments on this machine that look to their code like Lambda's.
+//!
+//! Owns every process that runs function code, from the first fork to the last wait. Never knows
+//! HTTP status codes of the Lambda API, layers, versions' states or where code is stored: it is
+//! given folders and values, and gives back outcomes.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use camino::Utf8PathBuf;
+use layercake_core::{
+    Hint,
+    aws::{AccountId, FunctionName, Region},
+    target::Runtime,
+};
+
+use tokio::sync::watch;
+
+use self::{
+    environment::Environment,
+    host::Host,
+    pool::{Acquired, Key, Pool},
+};
+use crate::interpreters::{Interpreters, NoInterpreter};
+
+mod cell;
+#[cfg(not(target_os = "linux"))]
+mod cell_plain;
+mod environment;
+mod exchange;
+mod failure;
+mod host;
+mod isolation;
+#[cfg(target_os = "linux")]
+mod jail;
+mod log;
+mod memory;
+mod pool;
+#[cfg(target_os = "linux")]
+mod root;
+mod runtime_api;
+mod variables;
+
+pub use isolation::{Isolation, IsolationFeature, IsolationReport};
+pub use log::{LogEvent, Report, runtime_version_arn};
+pub use variables::log_group;
+
+/// What an execution environment is made from. Two calls with the same function ARN, version and
+/// revision may share environments.
+#[derive(Clone, Debug)]
+pub struct EnvironmentSpec {
+    /// The region the function believes to be in.
+    pub region: Region,
+    /// Whose function it is.
+    pub account: AccountId,
+    /// Its name.
+    pub function_name: FunctionName,
+    /// `$LATEST` or a number.
+    pub version: String,
+    /// The revision id; it changes with each change of code or configuration.
+    pub revision: String,
+    /// Which Python.
+    pub runtime: Runtime,
+    /// `module.function`.
+    pub handler: String,
+    /// The memory setting.
+    pub memory_mb: u32,
+    /// The longest a call may take.
+    pub timeout: Duration,
+    /// The size of `/tmp`.
+    pub tmp_mb: u32,
+    /// The user's environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// The unpacked code, seen as `/var/task`.
+    pub task: Utf8PathBuf,
+    /// The merged layers, seen as `/opt`.
+    pub opt: Option<Utf8PathBuf>,
+}
+
+impl EnvironmentSpec {
+    /// The function's ARN without version or alias.
+    pub fn function_arn(&self) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{}", self.region, self.account, self.function_name)
+    }
+}
+
+/// One invocation.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The request id, also in the log.
+    pub request_id: String,
+    /// The event.
+    pub payload: Bytes,
+    /// The ARN as the caller wrote it, qualified or not.
+    pub invoked_arn: String,
+    /// The client context as JSON text (already out of base64).
+    pub client_context: Option<String>,
+    /// The `X-Amzn-Trace-Id` value.
+    pub trace_id: String,
+}
+
+/// What became of an invocation.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The response, or the error as JSON.
+    pub payload: Bytes,
+    /// `Unhandled` when the payload is an error.
+    pub function_error: Option<String>,
+    /// The log, from `INIT_START` (first call of an environment only) to `REPORT`.
+    pub log: Vec<LogEvent>,
+    /// The log stream of the environment that ran the call.
+    pub log_stream: String,
+    /// The figures of the `REPORT` line.
+    pub report: Report,
+    /// Index in `log` of the first event that belongs to the invocation and not to the init phase.
+    tail_from: usize,
+}
+
+impl Outcome {
+    /// What `LogType=Tail` answers: the last 4 KB of the invocation's own log.
+    pub fn log_tail(&self) -> Vec<u8> {
+        log::tail(&self.log[self.tail_from.min(self.log.len())..])
+    }
+}
+
+/// Why the sandbox could not run a call at all. What goes wrong inside the function is an
+/// [`Outcome`] with a function error instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// No Python of the function's minor version on this machine.
+    #[error(transparent)]
+    NoInterpreter(#[from] NoInterpreter),
+    /// The environment could not be set up.
+    #[error("cannot {step} for an execution environment")]
+    Start {
+        /// What was being done.
+        step: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// More calls than this machine's bound wait already.
+    #[error("{environments} execution environments are busy and none became free in time")]
+    Busy {
+        /// The bound.
+        environments: usize,
+    },
+    /// The sandbox is shutting down.
+    #[error("the local cloud is shutting down")]
+    ShuttingDown,
+}
+
+impl Hint for SandboxError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoInterpreter(error) => error.hint(),
+            Self::Start { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("free some disk space, or choose another folder with --data".into())
+            }
+            Self::Start { .. } | Self::ShuttingDown => None,
+            Self::Busy { .. } => Some("wait for running calls to end, or call less at the same time".into()),
+        }
+    }
+}
+
+/// What a sandbox needs to know about its host.
+#[derive(Debug)]
+pub struct SandboxConfig {
+    /// A scratch folder that is the sandbox's alone.
+    pub work: Utf8PathBuf,
+    /// The Pythons of this machine.
+    pub interpreters: Interpreters,
+    /// How much isolation to ask the host for.
+    pub isolation: Isolation,
+}
+
+/// The program that speaks the Runtime API inside an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RuntimeClient {
+    /// The bootstrap of this crate.
+    #[default]
+    Ours,
+    /// These arguments of the interpreter, such as `-m awslambdaric app.handler`.
+    Command(Vec<String>),
+}
+
+/// The knobs of a sandbox that have good defaults.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// How many environments may exist on this machine; further calls wait.
+    pub most_environments: NonZeroUsize,
+    /// How long a call waits for one.
+    pub patience: Duration,
+    /// How long an idle environment is kept.
+    pub keep_idle: Duration,
+    /// What runs inside.
+    pub client: RuntimeClient,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            most_environments: NonZeroUsize::new(32).unwrap_or(NonZeroUsize::MIN),
+            patience: Duration::from_secs(900),
+            keep_idle: Duration::from_secs(300),
+            client: RuntimeClient::Ours,
+        }
+    }
+}
+
+/// How often idle environments are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// All execution environments of one local cloud.
+#[derive(Debug)]
+pub struct Sandbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: Host,
+    pool: Pool,
+    keep_idle: Duration,
+    stop: watch::Sender<bool>,
+}
+
+impl Sandbox {
+    /// A sandbox without environments; the first call of a function starts one.
+    ///
+    /// Tries out once, in a few milliseconds, what isolation this host gives. Must be called
+    /// within a tokio runtime.
+    pub fn new(config: SandboxConfig) -> Arc<Self> {
+        Self::with(config, Tuning::default())
+    }
+
+    /// The same, with other knobs.
+    pub fn with(config: SandboxConfig, tuning: Tuning) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            host: Host::new(config.work, config.interpreters, config.isolation, tuning.client),
+            pool: Pool::new(tuning.most_environments, tuning.patience),
+            keep_idle: tuning.keep_idle,
+            stop: watch::Sender::new(false),
+        });
+        tokio::spawn(sweep(Arc::downgrade(&shared)));
+        Arc::new(Self { shared })
+    }
+
+    /// Runs one call in an idle environment of its function, or in a new one.
+    ///
+    /// A call that has begun is run to its end even when nobody waits for it any more.
+    pub async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move { shared.invoke(spec, call).await });
+        // A task that panicked has lost its environment, which ends with it.
+        task.await.unwrap_or_else(|error| {
+            Err(SandboxError::Start { step: "run the call".into(), source: std::io::Error::other(error) })
+        })
+    }
+
+    /// Makes sure that no later call runs in an environment that exists now.
+    ///
+    /// `function_arn` is the ARN without version; idle environments end at once, busy ones after
+    /// their call.
+    pub async fn retire(&self, function_arn: &str) {
+        self.shared.end(self.shared.pool.retire(function_arn)).await;
+    }
+
+    /// Ends every environment, busy ones too, and waits until nothing of them is left. Later
+    /// calls are refused.
+    pub async fn shutdown(&self) {
+        let idle = self.shared.pool.close();
+        self.shared.stop.send_replace(true);
+        self.shared.end(idle).await;
+        self.shared.pool.empty().await;
+    }
+
+    /// What this host gives and what it does not.
+    pub fn isolation(&self) -> IsolationReport {
+        self.shared.host.report.clone()
+    }
+}
+
+impl Shared {
+    async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
+        let (lease, acquired) = self.pool.acquire(Key::of(&spec)).await?;
+        let mut environment = match acquired {
+            Acquired::Warm(mut environment) => {
+                if environment.has_died() {
+                    environment.end().await;
+                    Environment::start(&self.host, spec).await?
+                } else {
+                    environment
+                }
+            }
+            Acquired::Start { evicted } => {
+                if let Some(evicted) = evicted {
+                    evicted.end().await;
+                }
+                Environment::start(&self.host, spec).await?
+            }
+        };
+        let mut stop = self.stop.subscribe();
+        let result = tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stop| stop) => Err(SandboxError::ShuttingDown),
+            result = environment.run(call) => result,
+        };
+        if result.is_err() {
+            environment.end().await;
+        } else if let Err((_lease, environment)) = lease.give_back(environment) {
+            environment.end().await;
+        }
+        result
+    }
+
+    async fn end(&self, environments: Vec<Environment>) {
+        let count = environments.len();
+        futures::future::join_all(environments.into_iter().map(Environment::end)).await;
+        self.pool.ended(count);
+    }
+}
+
+/// Ends what has been idle for too long, as long as the sandbox exists.
+async fn sweep(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let stale = shared.pool.take_stale(shared.keep_idle);
+        if !stale.is_empty() {
+            shared.end(stale).await;
+        }
+    }
+}

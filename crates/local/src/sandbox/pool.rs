@@ -1,0 +1,200 @@
+//! Which environment runs which call: pools by function, version and revision, and one bound for
+//! the machine.
+//!
+//! Owns every environment that is not running a call. Never looks inside one.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{EnvironmentSpec, SandboxError, environment::Environment};
+
+/// Which calls may share environments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    function_arn: String,
+    version: String,
+    revision: String,
+}
+
+impl Key {
+    pub(super) fn of(spec: &EnvironmentSpec) -> Self {
+        Self {
+            function_arn: spec.function_arn(),
+            version: spec.version.clone(),
+            revision: spec.revision.clone(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Idle {
+    environment: Environment,
+    since: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The environment used last is at the end, and used next: the others may retire.
+    idle: HashMap<Key, Vec<Idle>>,
+    /// Counts the retirements of each function; an environment of an earlier count is not kept.
+    retirements: HashMap<String, u64>,
+    /// Environments that exist, busy ones and those being started or ended among them.
+    alive: usize,
+    closed: bool,
+}
+
+/// All pools.
+#[derive(Debug)]
+pub(super) struct Pool {
+    state: Mutex<State>,
+    freed: Notify,
+    most: NonZeroUsize,
+    patience: Duration,
+}
+
+/// The right to use an environment, or to start one.
+#[derive(Debug)]
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    key: Key,
+    retirement: u64,
+    returned: bool,
+}
+
+/// What a call gets.
+pub(super) enum Acquired {
+    /// An environment that has run before.
+    Warm(Environment),
+    /// The right to start one, after ending this one where the machine is full.
+    Start { evicted: Option<Environment> },
+}
+
+impl Pool {
+    pub(super) fn new(most: NonZeroUsize, patience: Duration) -> Self {
+        Self { state: Mutex::default(), freed: Notify::new(), most, patience }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An idle environment, or room for a new one; waits while the machine is full.
+    pub(super) async fn acquire(&self, key: Key) -> Result<(Lease<'_>, Acquired), SandboxError> {
+        let deadline = tokio::time::Instant::now() + self.patience;
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if let Some((acquired, retirement)) = self.try_acquire(&key)? {
+                return Ok((Lease { pool: self, key, retirement, returned: false }, acquired));
+            }
+            if tokio::time::timeout_at(deadline, freed).await.is_err() {
+                return Err(SandboxError::Busy { environments: self.most.get() });
+            }
+        }
+    }
+
+    fn try_acquire(&self, key: &Key) -> Result<Option<(Acquired, u64)>, SandboxError> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(SandboxError::ShuttingDown);
+        }
+        let retirement = state.retirements.get(&key.function_arn).copied().unwrap_or_default();
+        if let Some(idle) = state.idle.get_mut(key).and_then(Vec::pop) {
+            return Ok(Some((Acquired::Warm(idle.environment), retirement)));
+        }
+        if state.alive < self.most.get() {
+            state.alive += 1;
+            return Ok(Some((Acquired::Start { evicted: None }, retirement)));
+        }
+        // The one that has been idle longest gives way; its place is taken over.
+        let oldest = state.idle.iter().filter(|(_, idle)| !idle.is_empty()).min_by_key(|(_, idle)| idle[0].since);
+        let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return Ok(None) };
+        let evicted = state.idle.get_mut(&oldest).map(|idle| idle.remove(0).environment);
+        Ok(Some((Acquired::Start { evicted }, retirement)))
+    }
+
+    /// Takes out what is idle of a function, and keeps what is busy from coming back.
+    pub(super) fn retire(&self, function_arn: &str) -> Vec<Environment> {
+        let mut state = self.state();
+        *state.retirements.entry(function_arn.to_owned()).or_default() += 1;
+        let keys: Vec<_> = state.idle.keys().filter(|key| key.function_arn == function_arn).cloned().collect();
+        keys.iter().flat_map(|key| state.idle.remove(key).unwrap_or_default()).map(|idle| idle.environment).collect()
+    }
+
+    /// Takes out what has been idle for so long, or has died.
+    pub(super) fn take_stale(&self, longest: Duration) -> Vec<Environment> {
+        let mut state = self.state();
+        let mut stale = Vec::new();
+        for idle in state.idle.values_mut() {
+            stale.extend(
+                idle.extract_if(.., |idle| idle.since.elapsed() >= longest || idle.environment.has_died())
+                    .map(|idle| idle.environment),
+            );
+        }
+        state.idle.retain(|_, idle| !idle.is_empty());
+        stale
+    }
+
+    /// Refuses later calls and takes out everything that is idle.
+    pub(super) fn close(&self) -> Vec<Environment> {
+        let mut state = self.state();
+        state.closed = true;
+        let idle = std::mem::take(&mut state.idle).into_values().flatten().map(|idle| idle.environment).collect();
+        drop(state);
+        self.freed.notify_waiters();
+        idle
+    }
+
+    /// Notes that environments have ended.
+    pub(super) fn ended(&self, count: usize) {
+        self.state().alive -= count;
+        self.freed.notify_waiters();
+    }
+
+    /// Waits until no environment exists.
+    pub(super) async fn empty(&self) {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.state().alive == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Lease<'_> {
+    /// Gives an environment back after a call. Both come back when it may not be kept: then the
+    /// environment must end before the lease does.
+    pub(super) fn give_back(mut self, environment: Environment) -> Result<(), (Self, Environment)> {
+        let mut state = self.pool.state();
+        let now = state.retirements.get(&self.key.function_arn).copied().unwrap_or_default();
+        if state.closed || now != self.retirement {
+            drop(state);
+            return Err((self, environment));
+        }
+        self.returned = true;
+        let idle = Idle { environment, since: Instant::now() };
+        state.idle.entry(self.key.clone()).or_default().push(idle);
+        drop(state);
+        self.pool.freed.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if !self.returned {
+            self.pool.ended(1);
+        }
+    }
+}

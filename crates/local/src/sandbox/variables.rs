@@ -1,0 +1,115 @@
+//! The environment variables of a runtime process (FACTS.md §5).
+
+use std::collections::BTreeMap;
+
+use layercake_core::aws::FunctionName;
+use sha2::{Digest, Sha256};
+
+use super::EnvironmentSpec;
+
+const LIBRARY_PATH: &str =
+    "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
+const PATH: &str = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin";
+
+/// Where things are for a process that has no root of its own.
+#[derive(Debug)]
+pub(super) struct Outside<'a> {
+    /// The folder of the interpreter's shared library, where it has one.
+    pub(super) library: Option<&'a str>,
+    /// What stands in for `/tmp`.
+    pub(super) temporary: &'a str,
+}
+
+/// The log group of a function.
+pub fn log_group(function: &FunctionName) -> String {
+    format!("/aws/lambda/{function}")
+}
+
+/// All variables, sorted. What the user may set wins over the default; what is reserved does not.
+pub(super) fn variables(
+    spec: &EnvironmentSpec,
+    log_stream: &str,
+    runtime_api: &str,
+    outside: Option<&Outside<'_>>,
+) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    let mut set = |name: &str, value: &str| {
+        all.insert(name.to_owned(), value.to_owned());
+    };
+    set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
+    set("AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1:2000");
+    set("LANG", "en_US.UTF-8");
+    set("TZ", ":UTC");
+    set("PATH", PATH);
+    set("LD_LIBRARY_PATH", LIBRARY_PATH);
+    if let Some(outside) = outside {
+        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
+        let task = &spec.task;
+        set("PATH", &format!("/usr/local/bin:/usr/bin/:/bin:{opt}/bin"));
+        let library = outside.library.map(|path| format!("{path}:")).unwrap_or_default();
+        set("LD_LIBRARY_PATH", &format!("{library}{task}:{task}/lib:{opt}/lib"));
+        set("TMPDIR", outside.temporary);
+    }
+    if !["LANG", "LC_ALL", "LC_CTYPE"].iter().any(|name| spec.variables.contains_key(*name)) {
+        // AWS's images of python3.12 and later lack en_US, so Python sets this itself there. The
+        // older ones have it and the host may not: they need the variable to start, and the
+        // bootstrap takes it away again.
+        set("LC_CTYPE", "C.UTF-8");
+        set("_LAYERCAKE_LC_CTYPE", "1");
+    }
+    all.extend(spec.variables.clone());
+
+    let mut set = |name: &str, value: &str| {
+        all.insert(name.to_owned(), value.to_owned());
+    };
+    let credentials = Credentials::of(&spec.function_arn());
+    set("AWS_ACCESS_KEY_ID", &credentials.access_key_id);
+    set("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key);
+    set("AWS_SESSION_TOKEN", &credentials.session_token);
+    set("AWS_REGION", spec.region.as_str());
+    set("AWS_DEFAULT_REGION", spec.region.as_str());
+    set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", spec.runtime));
+    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    set("AWS_LAMBDA_FUNCTION_NAME", spec.function_name.as_str());
+    set("AWS_LAMBDA_FUNCTION_VERSION", &spec.version);
+    set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &spec.memory_mb.to_string());
+    set("AWS_LAMBDA_LOG_GROUP_NAME", &log_group(&spec.function_name));
+    set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
+    set("AWS_LAMBDA_RUNTIME_API", runtime_api);
+    set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");
+    set("_AWS_XRAY_DAEMON_PORT", "2000");
+    set("LAMBDA_RUNTIME_DIR", "/var/runtime");
+    set("LAMBDA_TASK_ROOT", outside.map_or("/var/task", |_| spec.task.as_str()));
+    set("_HANDLER", &spec.handler);
+    set("SHLVL", "0");
+    set("PWD", outside.map_or("/var/task", |_| spec.task.as_str()));
+    if let (Some(_), Some(opt)) = (outside, &spec.opt) {
+        set("_LAYERCAKE_OPT", opt.as_str());
+    }
+    all
+}
+
+/// Credentials with the shape of a role's, and no power anywhere.
+struct Credentials {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: String,
+}
+
+impl Credentials {
+    fn of(function_arn: &str) -> Self {
+        const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+        const ANY: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let text = |purpose: &str, alphabet: &[u8], length: usize| -> String {
+            let blocks = (0u32..).flat_map(|block| {
+                Sha256::new().chain_update(purpose).chain_update(function_arn).chain_update(block.to_le_bytes()).finalize()
+            });
+            blocks.take(length).map(|byte| char::from(alphabet[usize::from(byte) % alphabet.len()])).collect()
+        };
+        Self {
+            access_key_id: format!("ASIA{}", text("id", UPPER, 16)),
+            secret_access_key: text("secret", ANY, 40),
+            session_token: format!("IQoJb3JpZ2luX2Vj{}", text("token", ANY, 340)),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Why a service refuses, as data. The words that clients read are in `api`.
+
+use crate::{
+    sandbox::SandboxError,
+    store::{ChangeError, StoreError},
+};
+
+/// Why Lambda refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LambdaError {
+    /// No such layer version.
+    #[error("no such layer version")]
+    NoSuchLayerVersion,
+    /// A layer version below 1.
+    #[error("layer versions begin at 1")]
+    LayerVersionBelowOne,
+    /// No such function (or version, or alias) as this ARN.
+    #[error("no function `{arn}`")]
+    NoSuchFunction { arn: String },
+    /// A function ARN of another region.
+    #[error("function of region `{asked}` in region `{here}`")]
+    FunctionElsewhere { asked: String, here: String },
+    /// There is a function of that name.
+    #[error("function `{name}` exists")]
+    FunctionExists { name: String },
+    /// More layers than a function may have.
+    #[error("too many layers")]
+    TooManyLayers,
+    /// Two versions of one layer, or one twice.
+    #[error("`{first}` and `{second}` are of one layer")]
+    SameLayerTwice { first: String, second: String },
+    /// A function names a layer version that is not there.
+    #[error("a layer version is missing")]
+    LayerVersionMissing,
+    /// A function names a layer of another region.
+    #[error("layers must be in `{region}`")]
+    LayerElsewhere { region: String },
+    /// A function names a layer of another account.
+    #[error("no permission for layer `{arn}`")]
+    LayerNotPermitted { arn: String, account: String },
+    /// One package unzips to too much.
+    #[error("unzipped too large")]
+    UnzippedTooLarge,
+    /// Code and layers together unzip to too much.
+    #[error("code and layers unzip to {bytes} bytes")]
+    TogetherTooLarge { bytes: u64 },
+    /// A zip in the request is too large.
+    #[error("zipped too large")]
+    ZippedTooLarge,
+    /// Not a zip.
+    #[error("not a zip")]
+    NotAZip,
+    /// A zip without files.
+    #[error("empty zip")]
+    EmptyZip,
+    /// The code's bucket is not there.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// The code's object is not there.
+    #[error("no such key")]
+    NoSuchKey,
+    /// Neither zip nor S3 object.
+    #[error("no code given")]
+    NoCode,
+    /// Zip and S3 object.
+    #[error("both zip and S3 object given")]
+    TwoSources,
+    /// A zip function needs both.
+    #[error("runtime and handler are needed")]
+    NoRuntimeOrHandler,
+    /// Not a runtime that Lambda knows.
+    #[error("unknown runtime `{runtime}`")]
+    UnknownRuntime { runtime: String },
+    /// A runtime that Lambda does not take any more.
+    #[error("retired runtime `{runtime}`")]
+    RetiredRuntime { runtime: String },
+    /// The environment variables are too long.
+    #[error("environment too large")]
+    EnvironmentTooLarge { measured: String },
+    /// Environment variables that belong to Lambda.
+    #[error("reserved environment variables {keys:?}")]
+    ReservedVariables { keys: Vec<String> },
+    /// The function is still being created.
+    #[error("function pending")]
+    Pending,
+    /// The function could not be made.
+    #[error("function failed")]
+    CreationFailed { reason: String },
+    /// The last change of the function is still under way.
+    #[error("update of `{arn}` under way")]
+    UpdateInProgress { arn: String },
+    /// The caller's revision id is not the newest.
+    #[error("another revision")]
+    OtherRevision,
+    /// The event is not JSON.
+    #[error("event is not JSON")]
+    EventNotJson { why: String },
+    /// Too many tags.
+    #[error("too many tags")]
+    TooManyTags,
+    /// Known, understood, and not there.
+    #[error("not built: {what}")]
+    NotBuilt { what: String },
+    /// The function could not be run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ChangeError<Self>> for LambdaError {
+    fn from(error: ChangeError<Self>) -> Self {
+        match error {
+            // Who changes a function has looked it up before; it was deleted in between.
+            ChangeError::NoSuchFunction => Self::NoSuchFunction { arn: String::new() },
+            ChangeError::Refused(error) => error,
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Why IAM refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IamError {
+    /// There is a role of that name.
+    #[error("role `{name}` exists")]
+    RoleExists { name: String },
+    /// No such role.
+    #[error("no role `{name}`")]
+    NoSuchRole { name: String },
+    /// The policy is not attached.
+    #[error("policy `{arn}` is not attached")]
+    NotAttached { arn: String },
+    /// Policies are attached to the role.
+    #[error("policies are attached")]
+    PoliciesAttached,
+    /// The trust policy is not JSON.
+    #[error("trust policy is not JSON")]
+    MalformedPolicy,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why CloudWatch Logs refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogsError {
+    /// There is a group of that name.
+    #[error("log group exists")]
+    GroupExists,
+    /// There is a stream of that name.
+    #[error("log stream exists")]
+    StreamExists,
+    /// No such group.
+    #[error("no such log group")]
+    NoSuchGroup,
+    /// No such stream.
+    #[error("no such log stream")]
+    NoSuchStream,
+    /// A token that we did not give.
+    #[error("not a token")]
+    BadToken,
+    /// A filter pattern that is not understood here.
+    #[error("filter pattern not understood")]
+    PatternNotBuilt,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why S3 refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObjectError {
+    /// No such bucket.
+    #[error("no such bucket")]
+    NoSuchBucket,
+    /// No such object.
+    #[error("no such key")]
+    NoSuchKey,
+    /// No such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The caller has that bucket.
+    #[error("bucket is yours")]
+    BucketIsYours,
+    /// Somebody else has that bucket.
+    #[error("bucket exists")]
+    BucketExists,
+    /// The bucket holds objects.
+    #[error("bucket not empty")]
+    BucketNotEmpty,
+    /// A part that was not uploaded, or with another ETag.
+    #[error("invalid part")]
+    InvalidPart,
+    /// Parts not in ascending order.
+    #[error("invalid part order")]
+    InvalidPartOrder,
+    /// A part other than the last is smaller than 5 MiB.
+    #[error("part too small")]
+    PartTooSmall,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

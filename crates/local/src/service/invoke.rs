@@ -1,0 +1,199 @@
+//! Invocations: from a function's record to an outcome of the sandbox.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use layercake_core::{aws::FunctionName, target::Runtime};
+
+use super::{Cloud, FunctionRef, LambdaError, functions::function_arn, now};
+use crate::{
+    sandbox::{Call, EnvironmentSpec, Outcome},
+    store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
+};
+
+/// What is ready to run, so that an invocation need not look at the disk.
+#[derive(Default)]
+pub(crate) struct PreparedCache(Mutex<HashMap<(Scope, FunctionName), Arc<Prepared>>>);
+
+/// A function's settings, unpacked. The trees stay while the value lives.
+struct Prepared {
+    settings: String,
+    spec: Arc<EnvironmentSpec>,
+    _task: TreePin,
+    _opt: Option<TreePin>,
+}
+
+impl PreparedCache {
+    /// Lets go of a function's trees; running invocations keep theirs.
+    pub(super) fn forget(&self, scope: &Scope, name: &FunctionName) {
+        let forgotten = self.lock().remove(&(scope.clone(), name.clone()));
+        drop(forgotten);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Scope, FunctionName), Arc<Prepared>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a synchronous invocation gives.
+pub(crate) struct Invoked {
+    /// From the sandbox.
+    pub(crate) outcome: Outcome,
+}
+
+impl Cloud {
+    /// Whether a function can be invoked now.
+    pub(crate) fn invocable(&self, scope: &Scope, function: &FunctionRef) -> Result<FunctionRecord, LambdaError> {
+        let record = self.function(scope, function).map_err(|error| match error {
+            // Invoke alone names the version it looked for (FACTS.md §2).
+            LambdaError::NoSuchFunction { .. } if function.qualifier.is_none() => {
+                LambdaError::NoSuchFunction { arn: format!("{}:$LATEST", function.arn(scope)) }
+            }
+            other => other,
+        })?;
+        match record.state {
+            State::Active => Ok(record),
+            State::Pending => Err(LambdaError::Pending),
+            State::Failed { reason } => Err(LambdaError::CreationFailed { reason }),
+        }
+    }
+
+    /// Runs a function and waits for it.
+    pub(crate) async fn invoke(
+        &self,
+        scope: &Scope,
+        function: &FunctionRef,
+        call: Call,
+    ) -> Result<Invoked, LambdaError> {
+        let record = self.invocable(scope, function)?;
+        // Kept until the call has ended, and with it the trees.
+        let prepared = self.prepare(scope, &record).await?;
+        let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
+        self.logs.add(NewLogEvents {
+            scope: scope.clone(),
+            group: record.running().logging.group.clone(),
+            stream: outcome.log_stream.clone(),
+            ingested: now(),
+            events: outcome
+                .log
+                .iter()
+                .map(|event| (event.timestamp_ms, event.text.clone()))
+                .collect(),
+        });
+        Ok(Invoked { outcome })
+    }
+
+    async fn prepare(&self, scope: &Scope, record: &FunctionRecord) -> Result<Arc<Prepared>, LambdaError> {
+        let settings = record.running();
+        let key = (scope.clone(), record.name.clone());
+        if let Some(prepared) = self.prepared.lock().get(&key)
+            && prepared.settings == settings.id
+        {
+            return Ok(Arc::clone(prepared));
+        }
+        let runtime: Runtime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
+            what: format!("running functions of the runtime {}", settings.runtime),
+        })?;
+        let code = settings.code;
+        let layers: Vec<_> = settings.layers.iter().map(|layer| layer.sha256).collect();
+        let (task, opt) = self
+            .blocking(move |store| Ok::<_, StoreError>((store.tree(code)?, store.merged(&layers)?)))
+            .await?;
+        let spec = EnvironmentSpec {
+            region: scope.region.clone(),
+            account: scope.account.clone(),
+            function_name: record.name.clone(),
+            version: "$LATEST".to_owned(),
+            revision: settings.id.clone(),
+            runtime,
+            handler: settings.handler.clone(),
+            memory_mb: settings.memory,
+            timeout: Duration::from_secs(settings.timeout.into()),
+            tmp_mb: settings.ephemeral_storage,
+            variables: settings.variables.clone().unwrap_or_default(),
+            task: task.path().to_owned(),
+            opt: opt.as_ref().map(|tree| tree.path().to_owned()),
+        };
+        let prepared =
+            Arc::new(Prepared { settings: settings.id.clone(), spec: Arc::new(spec), _task: task, _opt: opt });
+        self.prepared.lock().insert(key, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Runs a function without waiting for it; two more runs follow when it fails, as Lambda's
+    /// asynchronous invocation does, though without the minutes in between that nobody waits for
+    /// on a local machine.
+    pub(crate) fn invoke_later(self: &Arc<Self>, scope: Scope, function: FunctionRef, call: Call) {
+        let cloud = Arc::clone(self);
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                match cloud.invoke(&scope, &function, call.clone()).await {
+                    Ok(invoked) if invoked.outcome.function_error.is_none() => return,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, function = %function.name, "an event was dropped");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The ARN that a call was made to.
+pub(crate) fn invoked_arn(scope: &Scope, function: &FunctionRef) -> String {
+    if function.qualifier.is_some() { function.arn(scope) } else { function_arn(scope, &function.name) }
+}
+
+/// Whether bytes are JSON; if not, what Lambda's parser says about them (FACTS.md §2).
+pub(crate) fn check_event(event: &Bytes) -> Result<(), LambdaError> {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(event) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(LambdaError::EventNotJson { why: json_fault(event, &error) }),
+    }
+}
+
+fn json_fault(event: &[u8], error: &serde_json::Error) -> String {
+    const SOURCE: &str = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)";
+    let place = |line: usize, column: usize| format!("\n at {SOURCE}; line: {line}, column: {column}]");
+    if let Err(utf8) = std::str::from_utf8(event) {
+        let at = utf8.valid_up_to();
+        let line_start = event[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |found| found + 1);
+        let line = event[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        return format!("Invalid UTF-8 start byte 0x{:02x}{}", event[at], place(line, at - line_start + 3));
+    }
+    if error.is_eof() {
+        return format!(
+            "Unexpected end-of-input{}",
+            place(error.line().max(1), error.column() + 1)
+        );
+    }
+    let line = event.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let rest = line.get(error.column().saturating_sub(1)..).unwrap_or_default();
+    let start = line[..line.len() - rest.len()]
+        .iter()
+        .rposition(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+        .map_or(0, |found| found + 1);
+    let token: String = String::from_utf8_lossy(&line[start..])
+        .chars()
+        .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+        .collect();
+    if token.starts_with(|letter: char| letter.is_alphabetic()) {
+        return format!(
+            "Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object or token \
+             'null', 'true' or 'false'){}",
+            place(error.line(), start + token.chars().count() + 1)
+        );
+    }
+    let shown = rest.first().copied().map_or(' ', char::from);
+    format!(
+        "Unexpected character ('{shown}' (code {})): expected a valid value (JSON String, Number, Array, \
+         Object or token 'null', 'true' or 'false'){}",
+        u32::from(shown),
+        place(error.line(), error.column() + 1)
+    )
+}

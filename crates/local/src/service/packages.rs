@@ -1,0 +1,82 @@
+//! Code and layer contents on their way in: from the request or from S3, within the limits.
+
+use layercake_core::{
+    limits,
+    zip::{Archive, ZipError},
+};
+
+use super::{Cloud, LambdaError};
+use crate::store::{Blob, BlobWriter, StoreError, UPLOAD_LIMITS};
+
+/// Where a request says its code is.
+pub(crate) enum Source {
+    /// In the request itself.
+    Zip(BlobWriter),
+    /// In a bucket.
+    Object {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// The version, when the request names one.
+        version: Option<String>,
+    },
+}
+
+/// Code or a layer's content that was looked at.
+pub(super) struct Package {
+    /// The zip. It stays while this value lives, or while a record names it.
+    pub(super) blob: Blob,
+    /// Sum of its files in bytes.
+    pub(super) unzipped_size: u64,
+}
+
+impl Cloud {
+    /// Takes in a package.
+    pub(super) async fn package(&self, source: Source) -> Result<Package, LambdaError> {
+        match source {
+            Source::Zip(writer) => {
+                if writer.size() >= limits::ZIPPED_DIRECT_BYTES {
+                    return Err(LambdaError::ZippedTooLarge);
+                }
+                self.blocking(move |_| examine(writer.finish()?)).await
+            }
+            Source::Object { bucket, key, version } => {
+                if version.is_some() {
+                    return Err(LambdaError::NotBuilt { what: "S3 object versions".to_owned() });
+                }
+                if self.store.bucket(&bucket)?.is_none() {
+                    return Err(LambdaError::NoSuchBucket);
+                }
+                let Some(object) = self.store.object(&bucket, &key)? else {
+                    return Err(LambdaError::NoSuchKey);
+                };
+                let blob = self.store.hold_blob(object.sha256, object.size);
+                self.blocking(move |_| examine(blob)).await
+            }
+        }
+    }
+}
+
+/// Lambda looks into a package before it takes it.
+fn examine(blob: Blob) -> Result<Package, LambdaError> {
+    let archive = Archive::read(&blob.bytes()?, &UPLOAD_LIMITS).map_err(|error| match error {
+        ZipError::TooLarge { what, .. } if what == "the archive" => LambdaError::UnzippedTooLarge,
+        error => {
+            tracing::info!(%error, "an upload is not a zip that can be unpacked");
+            LambdaError::NotAZip
+        }
+    })?;
+    if archive.entries.is_empty() {
+        return Err(LambdaError::EmptyZip);
+    }
+    Ok(Package { unzipped_size: archive.unpacked_size(), blob })
+}
+
+/// Whether the error is the archive's own fault, in words for a function's `StateReason`.
+pub(super) fn archive_fault(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::Archive { source } => Some(source.to_string()),
+        _ => None,
+    }
+}

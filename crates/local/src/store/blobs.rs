@@ -1,0 +1,180 @@
+//! Uploaded bytes, in files named by their SHA-256.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    sync::Arc,
+};
+
+use camino::Utf8PathBuf;
+use layercake_core::hash::{Hasher, Sha256};
+use tempfile::NamedTempFile;
+
+use super::{Pinned, Store, StoreError, held};
+
+/// Bytes on their way into the store. Dropped before [`BlobWriter::finish`], it leaves nothing.
+pub(crate) struct BlobWriter {
+    store: Arc<Store>,
+    file: NamedTempFile,
+    hasher: Hasher,
+    size: u64,
+}
+
+/// A file of the store. While the value lives, the file is not collected; a record that names it
+/// keeps it after that.
+pub(crate) struct Blob {
+    store: Arc<Store>,
+    sha256: Sha256,
+    size: u64,
+}
+
+impl BlobWriter {
+    /// Adds the next bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// How many bytes were added.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Puts the bytes in their place, safe against a crash from here on.
+    pub(crate) fn finish(self) -> Result<Blob, StoreError> {
+        let sha256 = self.hasher.finish();
+        // Pinned before it is visible, so that a collection that runs now leaves it alone.
+        let blob = Blob::pin(&self.store, sha256, self.size);
+        held(&self.store.garbage).insert(Pinned::Blob(sha256.to_hex()));
+        let place = self.store.blob_path(sha256);
+        if !place.exists() {
+            self.file.as_file().sync_all()?;
+            let folder = place.parent().unwrap_or(&self.store.root);
+            fs_err::create_dir_all(folder)?;
+            self.file.persist(&place).map_err(|error| error.error)?;
+            fs_err::File::open(folder)?.sync_all()?;
+        }
+        Ok(blob)
+    }
+}
+
+impl Blob {
+    fn pin(store: &Arc<Store>, sha256: Sha256, size: u64) -> Self {
+        store.pin(Pinned::Blob(sha256.to_hex()));
+        Self { store: Arc::clone(store), sha256, size }
+    }
+
+    /// The hash of the bytes.
+    pub(crate) fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes, mapped.
+    pub(crate) fn bytes(&self) -> Result<Mapped, StoreError> {
+        self.store.map_blob(self.sha256)
+    }
+}
+
+impl Drop for Blob {
+    fn drop(&mut self) {
+        self.store.unpin(Pinned::Blob(self.sha256.to_hex()));
+    }
+}
+
+/// A file's bytes. Read as a whole: `mmap` would need `unsafe`, which only the sandbox may use.
+pub(crate) struct Mapped(Vec<u8>);
+
+impl std::ops::Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Store {
+    /// Starts a new file.
+    pub(crate) fn new_blob(self: &Arc<Self>) -> Result<BlobWriter, StoreError> {
+        Ok(BlobWriter {
+            store: Arc::clone(self),
+            file: NamedTempFile::new_in(self.root.join("beside"))?,
+            hasher: Sha256::hasher(),
+            size: 0,
+        })
+    }
+
+    /// Keeps a file that a record names from being collected while the value lives.
+    pub(crate) fn hold_blob(self: &Arc<Self>, sha256: Sha256, size: u64) -> Blob {
+        Blob::pin(self, sha256, size)
+    }
+
+    /// Opens a file for serving, and says how long it is.
+    pub(crate) fn open_blob(&self, sha256: Sha256) -> Result<(File, u64), StoreError> {
+        let file = fs_err::File::open(self.blob_path(sha256))?;
+        let size = file.metadata()?.len();
+        Ok((file.into_parts().0, size))
+    }
+
+    /// Reads a file in pieces.
+    pub(crate) fn read_blob(
+        &self,
+        sha256: Sha256,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut file = fs_err::File::open(self.blob_path(sha256))?;
+        let mut piece = vec![0; 256 << 10];
+        loop {
+            match std::io::Read::read(&mut file, &mut piece)? {
+                0 => return Ok(()),
+                count => take(&piece[..count])?,
+            }
+        }
+    }
+
+    pub(super) fn map_blob(&self, sha256: Sha256) -> Result<Mapped, StoreError> {
+        Ok(Mapped(fs_err::read(self.blob_path(sha256))?))
+    }
+
+    pub(super) fn blob_path(&self, sha256: Sha256) -> Utf8PathBuf {
+        let hex = sha256.to_hex();
+        self.root.join("blobs").join(&hex[..2]).join(hex)
+    }
+
+    pub(super) fn pin(&self, what: Pinned) {
+        *held(&self.pins).entry(what).or_default() += 1;
+    }
+
+    /// Lets go, and collects what lost its last record meanwhile.
+    pub(super) fn unpin(self: &Arc<Self>, what: Pinned) {
+        {
+            let mut pins = held(&self.pins);
+            match pins.get_mut(&what) {
+                Some(count) if *count > 1 => {
+                    *count -= 1;
+                    return;
+                }
+                _ => pins.remove(&what),
+            };
+        }
+        if !held(&self.garbage).remove(&what) {
+            return;
+        }
+        let store = Arc::clone(self);
+        let collect = move || {
+            if let Err(error) = store.collect([what]) {
+                tracing::warn!(%error, "cannot collect what nobody names");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(collect)),
+            Err(_) => collect(),
+        }
+    }
+}

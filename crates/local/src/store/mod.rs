@@ -1,0 +1,240 @@
+//! The local cloud's memory: records in SQLite, bytes in files named by their hash, and the
+//! folders that functions run from.
+//!
+//! The only module that touches the data directory. It never decides what a request may do and
+//! knows no AWS error. Every method is synchronous; a crash at any line leaves a folder that the
+//! next start can use:
+//!
+//! - a blob is written beside its place, flushed and renamed before a record may name it;
+//! - records change in SQLite transactions (WAL, synchronous=FULL);
+//! - unpacked trees are a cache: made beside and renamed, and thrown away after a reboot, since
+//!   they are not flushed;
+//! - what no record names is collected when it loses its last record, and at the next start.
+
+mod blobs;
+mod collect;
+mod functions;
+mod layers;
+mod lock;
+mod logs;
+mod objects;
+mod records;
+mod roles;
+mod schema;
+mod trees;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use layercake_core::{
+    aws::{AccountId, Region},
+    zip::ZipError,
+};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub(crate) use blobs::{Blob, BlobWriter};
+pub(crate) use functions::ChangeError;
+pub(crate) use layers::LayerFilter;
+pub use lock::ServerRecord;
+pub(crate) use logs::{LogQuery, NewLogEvents};
+pub(crate) use objects::ListedObjects;
+pub(crate) use records::*;
+pub(crate) use trees::{TreePin, UPLOAD_LIMITS};
+
+/// What can go wrong with the data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed; the source names the path.
+    #[error("the local cloud's data folder cannot be used")]
+    Files {
+        /// What happened, with the path.
+        source: io::Error,
+    },
+    /// The database refused.
+    #[error("the local cloud's database cannot be used")]
+    Database {
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The database was written by a newer layercake.
+    #[error("`{path}` was written by a newer layercake (schema {found}; this one knows up to {known})")]
+    NewerSchema {
+        /// The database.
+        path: Utf8PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// Another local cloud serves this folder.
+    #[error("`{data}` is in use by {}", lock::describe(holder.as_ref()))]
+    InUse {
+        /// The folder.
+        data: Utf8PathBuf,
+        /// Who has it, when that can be read.
+        holder: Option<ServerRecord>,
+    },
+    /// A record cannot be read.
+    #[error("a record of the local cloud's database is damaged: {what}")]
+    DamagedRecord {
+        /// Which one.
+        what: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// An upload cannot be unpacked.
+    #[error("an uploaded archive cannot be unpacked")]
+    Archive {
+        /// Why.
+        source: ZipError,
+    },
+    /// A worker thread ended early, which happens when the program shuts down.
+    #[error("the local cloud is shutting down")]
+    ShuttingDown,
+}
+
+impl From<io::Error> for StoreError {
+    fn from(source: io::Error) -> Self {
+        Self::Files { source }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Database { source }
+    }
+}
+
+/// Whose resources: everything regional is kept apart by account and region.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Scope {
+    /// The account.
+    pub(crate) account: AccountId,
+    /// The region.
+    pub(crate) region: Region,
+}
+
+/// The data directory, held by a lock.
+pub(crate) struct Store {
+    root: Utf8PathBuf,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    /// What may not be collected now, and how often it is held.
+    pins: Mutex<BTreeMap<Pinned, usize>>,
+    /// What lost its last record and waits to be collected.
+    garbage: Mutex<BTreeSet<Pinned>>,
+    /// Held while a tree is made, so that nobody makes the same one beside.
+    unpacking: Mutex<()>,
+    /// Last, so that it is released after everything else.
+    lock: lock::DataLock,
+}
+
+/// A thing on disk that a record may name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Pinned {
+    /// An uploaded file and its unpacked tree, by SHA-256 in hexadecimal.
+    Blob(String),
+    /// Several layers merged into one tree, by the hash of their list.
+    Merged(String),
+}
+
+impl Store {
+    /// Opens the folder, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process serves it, [`StoreError::NewerSchema`], or an
+    /// I/O error.
+    pub(crate) fn open(root: &Utf8Path) -> Result<Arc<Self>, StoreError> {
+        fs_err::create_dir_all(root)?;
+        let root = Utf8PathBuf::try_from(fs_err::canonicalize(root)?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let lock = lock::DataLock::take(&root)?;
+        for folder in ["blobs", "trees", "merged", "work"] {
+            fs_err::create_dir_all(root.join(folder))?;
+        }
+        // Half-written files of a process that was killed: nobody names them.
+        let beside = root.join("beside");
+        if beside.exists() {
+            fs_err::remove_dir_all(&beside)?;
+        }
+        fs_err::create_dir_all(&beside)?;
+        let database = root.join("cloud.sqlite");
+        let mut writer = Connection::open(&database)?;
+        schema::prepare(&mut writer, &database)?;
+        let reader = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        for connection in [&writer, &reader] {
+            connection.busy_timeout(std::time::Duration::from_secs(10))?;
+            connection.set_prepared_statement_cache_capacity(64);
+        }
+        let store = Arc::new(Self {
+            root,
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            pins: Mutex::default(),
+            garbage: Mutex::default(),
+            unpacking: Mutex::default(),
+            lock,
+        });
+        store.forget_trees_of_an_earlier_boot()?;
+        store.collect_everything()?;
+        Ok(store)
+    }
+
+    /// The folder, as an absolute path.
+    pub(crate) fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// A folder for the sandbox's own files.
+    pub(crate) fn work(&self) -> Utf8PathBuf {
+        self.root.join("work")
+    }
+
+    /// Leaves a note for other processes about who serves this folder and where.
+    pub(crate) fn announce(&self, record: &ServerRecord) -> Result<(), StoreError> {
+        self.lock.announce(&self.root, record)
+    }
+
+    /// Runs a statement or several that change nothing.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        work(&held(&self.reader))
+    }
+
+    /// Runs statements as one transaction: all of them or none.
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut connection = held(&self.writer);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
+    }
+}
+
+/// Reads what another process left about itself; see [`Store::announce`].
+pub(crate) fn announced(root: &Utf8Path) -> Option<ServerRecord> {
+    lock::announced(root)
+}
+
+/// A mutex's content. A panic elsewhere does not make the content wrong here: every change is
+/// one assignment or one SQLite transaction.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A record as it is kept in a column.
+fn to_json<T: serde::Serialize>(record: &T) -> Result<String, StoreError> {
+    serde_json::to_string(record)
+        .map_err(|source| StoreError::DamagedRecord { what: "a new record".to_owned(), source })
+}
+
+/// A record read from a column; `what` names it in the error.
+fn from_json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::DamagedRecord { what: what.to_owned(), source })
+}

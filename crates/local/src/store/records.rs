@@ -1,0 +1,309 @@
+//! What the store remembers, as it is kept. Fields are only ever added, with a default: these
+//! types are promises to the next version.
+
+use std::collections::BTreeMap;
+
+use layercake_core::{
+    aws::{FunctionName, LayerName},
+    hash::Sha256,
+};
+use serde::{Deserialize, Serialize};
+
+/// A published layer version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerVersionRecord {
+    /// The layer.
+    pub(crate) name: LayerName,
+    /// Its number; 0 before it has one.
+    #[serde(default)]
+    pub(crate) version: u64,
+    /// The zip.
+    pub(crate) sha256: Sha256,
+    /// Length of the zip in bytes.
+    pub(crate) code_size: u64,
+    /// Sum of its files in bytes.
+    pub(crate) unzipped_size: u64,
+    /// As given.
+    pub(crate) description: String,
+    /// As given.
+    pub(crate) license: Option<String>,
+    /// As given; an empty list is not the same as none.
+    pub(crate) runtimes: Option<Vec<String>>,
+    /// As given; an empty list is not the same as none.
+    pub(crate) architectures: Option<Vec<String>>,
+    /// When it was published, in milliseconds since 1970.
+    pub(crate) created: i64,
+}
+
+/// A layer version that a function uses. The function keeps it working after its deletion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AttachedLayer {
+    /// `arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION`.
+    pub(crate) arn: String,
+    /// The zip.
+    pub(crate) sha256: Sha256,
+    /// Length of the zip in bytes.
+    pub(crate) code_size: u64,
+    /// Sum of its files in bytes.
+    pub(crate) unzipped_size: u64,
+}
+
+/// Where a function's log goes and how it looks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Logging {
+    /// `Text` or `JSON`.
+    pub(crate) format: String,
+    /// The log group.
+    pub(crate) group: String,
+    /// Only with `JSON`.
+    pub(crate) application_level: Option<String>,
+    /// Only with `JSON`.
+    pub(crate) system_level: Option<String>,
+}
+
+/// What a function runs and how; a change makes a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Another for every other settings: what keeps environments apart.
+    pub(crate) id: String,
+    /// The code's zip.
+    pub(crate) code: Sha256,
+    /// Length of the zip in bytes.
+    pub(crate) code_size: u64,
+    /// Sum of its files in bytes.
+    pub(crate) unzipped_size: u64,
+    /// Runtime identifier.
+    pub(crate) runtime: String,
+    /// `module.function`.
+    pub(crate) handler: String,
+    /// `x86_64` or `arm64`.
+    pub(crate) architecture: String,
+    /// As given.
+    pub(crate) description: String,
+    /// The ARN of the role.
+    pub(crate) role: String,
+    /// In MB.
+    pub(crate) memory: u32,
+    /// In seconds.
+    pub(crate) timeout: u32,
+    /// Size of `/tmp` in MB.
+    pub(crate) ephemeral_storage: u32,
+    /// Environment variables; none is not the same as no map.
+    pub(crate) variables: Option<BTreeMap<String, String>>,
+    /// Lowest first.
+    pub(crate) layers: Vec<AttachedLayer>,
+    /// Where the log goes.
+    pub(crate) logging: Logging,
+    /// `PassThrough` or `Active`.
+    pub(crate) tracing: String,
+    /// Members that mean nothing here and are given back as they came (`VpcConfig`, `KMSKeyArn`,
+    /// `DeadLetterConfig`, …), by their name in the API.
+    #[serde(default)]
+    pub(crate) echoed: BTreeMap<String, serde_json::Value>,
+}
+
+/// How far a function's creation is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum State {
+    /// It is being unpacked.
+    Pending,
+    /// It can be invoked.
+    Active,
+    /// It cannot be unpacked.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How far a function's last change is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Update {
+    /// There was none, and the function is not active yet.
+    None,
+    /// The new settings are being unpacked; invocations run the earlier ones.
+    InProgress {
+        /// What invocations run.
+        earlier: Box<Settings>,
+    },
+    /// Done.
+    Successful,
+    /// The new settings cannot be unpacked.
+    Failed {
+        /// Why.
+        reason: String,
+        /// What invocations run.
+        earlier: Box<Settings>,
+    },
+}
+
+/// A function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FunctionRecord {
+    /// Its name.
+    pub(crate) name: FunctionName,
+    /// The newest settings.
+    pub(crate) settings: Settings,
+    /// Changes with every change.
+    pub(crate) revision: String,
+    /// When it was last changed, in milliseconds since 1970.
+    pub(crate) last_modified: i64,
+    /// How far its creation is.
+    pub(crate) state: State,
+    /// How far its last change is.
+    pub(crate) update: Update,
+    /// As given.
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+impl FunctionRecord {
+    /// What an invocation runs now.
+    pub(crate) fn running(&self) -> &Settings {
+        match &self.update {
+            Update::InProgress { earlier } | Update::Failed { earlier, .. } => earlier,
+            Update::None | Update::Successful => &self.settings,
+        }
+    }
+}
+
+/// An IAM role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RoleRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// `AROA…`.
+    pub(crate) id: String,
+    /// Begins and ends with `/`.
+    pub(crate) path: String,
+    /// The trust policy's text.
+    pub(crate) assume_role_policy: String,
+    /// As given.
+    pub(crate) description: Option<String>,
+    /// In seconds.
+    pub(crate) max_session: u32,
+    /// In milliseconds since 1970.
+    pub(crate) created: i64,
+    /// As given.
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BucketRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whose it is.
+    pub(crate) account: String,
+    /// Where it is.
+    pub(crate) region: String,
+    /// In milliseconds since 1970.
+    pub(crate) created: i64,
+}
+
+/// What a client said about an object and gets back with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ObjectHeaders {
+    /// `Content-Type` and the like, by lower-case name.
+    #[serde(default)]
+    pub(crate) standard: BTreeMap<String, String>,
+    /// `x-amz-meta-…`, without the prefix.
+    #[serde(default)]
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// An object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ObjectRecord {
+    /// Its bytes.
+    pub(crate) sha256: Sha256,
+    /// How many.
+    pub(crate) size: u64,
+    /// Without quotes.
+    pub(crate) etag: String,
+    /// In milliseconds since 1970.
+    pub(crate) modified: i64,
+    /// As given.
+    pub(crate) headers: ObjectHeaders,
+    /// Checksums by algorithm (`crc32`, `crc64nvme`, …), base64.
+    #[serde(default)]
+    pub(crate) checksums: BTreeMap<String, String>,
+    /// Whether the checksums are of the parts' checksums.
+    #[serde(default)]
+    pub(crate) composite: bool,
+}
+
+/// A multipart upload that is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UploadRecord {
+    /// In milliseconds since 1970.
+    pub(crate) initiated: i64,
+    /// For the object it will be.
+    pub(crate) headers: ObjectHeaders,
+    /// The checksum algorithm the client chose, lower-case.
+    #[serde(default)]
+    pub(crate) checksum_algorithm: Option<String>,
+    /// `COMPOSITE` or `FULL_OBJECT`.
+    #[serde(default)]
+    pub(crate) checksum_type: Option<String>,
+}
+
+/// One part of a multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartRecord {
+    /// 1 to 10,000.
+    pub(crate) number: i32,
+    /// Its bytes.
+    pub(crate) sha256: Sha256,
+    /// How many.
+    pub(crate) size: u64,
+    /// MD5 in hexadecimal.
+    pub(crate) etag: String,
+    /// In milliseconds since 1970.
+    pub(crate) modified: i64,
+    /// Checksums by algorithm, base64.
+    #[serde(default)]
+    pub(crate) checksums: BTreeMap<String, String>,
+}
+
+/// A log group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogGroupRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// In milliseconds since 1970.
+    pub(crate) created: i64,
+    /// In days.
+    pub(crate) retention: Option<i64>,
+    /// Sum of its events in bytes.
+    pub(crate) stored_bytes: i64,
+}
+
+/// A log stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogStreamRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// In milliseconds since 1970.
+    pub(crate) created: i64,
+    /// Time of the first event.
+    pub(crate) first_event: Option<i64>,
+    /// Time of the last event.
+    pub(crate) last_event: Option<i64>,
+    /// When the last event came in.
+    pub(crate) last_ingestion: Option<i64>,
+}
+
+/// A log event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogEventRecord {
+    /// Its place in the order of arrival.
+    pub(crate) id: i64,
+    /// Its stream.
+    pub(crate) stream: String,
+    /// In milliseconds since 1970.
+    pub(crate) time: i64,
+    /// In milliseconds since 1970.
+    pub(crate) ingested: i64,
+    /// The text.
+    pub(crate) message: String,
+}

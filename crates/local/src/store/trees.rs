@@ -1,0 +1,245 @@
+//! The folders that functions run from: unpacked code, and layers merged in order.
+//!
+//! A tree is a cache of one or several blobs. It is made beside its place and renamed, so it is
+//! there as a whole or not at all.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use layercake_core::{
+    hash::Sha256,
+    limits,
+    zip::{Archive, Entry, EntryKind, ReadLimits, ZipError, inflate},
+};
+
+use super::{Pinned, Store, StoreError, held};
+
+/// How uploads are read: AWS refuses exactly [`limits::UNZIPPED_BYTES`] and more.
+pub(crate) const UPLOAD_LIMITS: ReadLimits =
+    ReadLimits { unpacked_bytes: limits::UNZIPPED_BYTES - 1, entries: 500_000, symlinks: true };
+
+/// A tree in use. While the value lives, the folder stays.
+pub(crate) struct TreePin {
+    store: Arc<Store>,
+    what: Pinned,
+    path: Utf8PathBuf,
+}
+
+impl TreePin {
+    /// The folder.
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+}
+
+impl Drop for TreePin {
+    fn drop(&mut self) {
+        self.store.unpin(self.what.clone());
+    }
+}
+
+/// The name of the tree that several layers make together, lowest first.
+pub(crate) fn merged_key(layers: &[Sha256]) -> String {
+    let mut hasher = Sha256::hasher();
+    for layer in layers {
+        hasher.update(layer.to_hex().as_bytes());
+    }
+    hasher.finish().to_hex()
+}
+
+impl Store {
+    /// The unpacked tree of one upload, made now if it is not there.
+    pub(crate) fn tree(self: &Arc<Self>, sha256: Sha256) -> Result<TreePin, StoreError> {
+        let hex = sha256.to_hex();
+        let path = self.root.join("trees").join(&hex);
+        let pin = self.pin_tree(Pinned::Blob(hex), path);
+        self.make(pin.path(), |beside| {
+            let bytes = self.map_blob(sha256)?;
+            unpack(&bytes, beside)
+        })?;
+        Ok(pin)
+    }
+
+    /// Several uploads in one tree, lowest first: "if the same file appears in multiple layers,
+    /// the function uses the version in the last extracted layer".
+    pub(crate) fn merged(self: &Arc<Self>, layers: &[Sha256]) -> Result<Option<TreePin>, StoreError> {
+        match layers {
+            [] => Ok(None),
+            [only] => self.tree(*only).map(Some),
+            several => {
+                let parts = several.iter().map(|layer| self.tree(*layer)).collect::<Result<Vec<_>, _>>()?;
+                let key = merged_key(several);
+                let path = self.root.join("merged").join(&key);
+                let pin = self.pin_tree(Pinned::Merged(key), path);
+                self.make(pin.path(), |beside| {
+                    parts.iter().try_for_each(|part| link_over(part.path(), beside))
+                })?;
+                Ok(Some(pin))
+            }
+        }
+    }
+
+    fn pin_tree(self: &Arc<Self>, what: Pinned, path: Utf8PathBuf) -> TreePin {
+        self.pin(what.clone());
+        TreePin { store: Arc::clone(self), what, path }
+    }
+
+    fn make(
+        &self,
+        place: &Utf8Path,
+        fill: impl FnOnce(&Utf8Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if place.exists() {
+            return Ok(());
+        }
+        let _one_at_a_time = held(&self.unpacking);
+        if place.exists() {
+            return Ok(());
+        }
+        let beside = self.root.join("beside").join(uuid::Uuid::new_v4().to_string());
+        fs_err::create_dir(&beside)?;
+        let filled = fill(&beside).and_then(|()| {
+            mode(&beside, 0o755)?;
+            Ok(fs_err::rename(&beside, place)?)
+        });
+        if filled.is_err() {
+            let _ = fs_err::remove_dir_all(&beside);
+        }
+        filled
+    }
+
+    /// Trees are not flushed to disk one file at a time, which would take longer than unpacking.
+    /// After a power loss a file may therefore be there without its bytes, so trees do not
+    /// survive a boot.
+    pub(super) fn forget_trees_of_an_earlier_boot(&self) -> Result<(), StoreError> {
+        let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let note = self.root.join("trees-of-boot");
+        if fs_err::read_to_string(&note).is_ok_and(|noted| noted == boot) {
+            return Ok(());
+        }
+        for folder in ["trees", "merged"] {
+            let folder = self.root.join(folder);
+            fs_err::remove_dir_all(&folder)?;
+            fs_err::create_dir(&folder)?;
+        }
+        Ok(fs_err::write(note, boot)?)
+    }
+}
+
+/// Unpacks an archive into an empty folder.
+fn unpack(archive: &[u8], folder: &Utf8Path) -> Result<(), StoreError> {
+    let entries =
+        Archive::read(archive, &UPLOAD_LIMITS).map_err(|source| StoreError::Archive { source })?.entries;
+    make_folders(&entries, folder)?;
+    let files: Vec<_> = entries.iter().filter(|entry| entry.kind == EntryKind::File).collect();
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<(), StoreError> {
+        while let Some(entry) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let bytes = inflate(archive, entry).map_err(|source| StoreError::Archive { source })?;
+            let path = folder.join(&entry.path);
+            fs_err::write(&path, bytes)?;
+            // Lambda shows uploaded files to another user than their owner, so they must be
+            // readable for everybody, whatever the archive says.
+            mode(&path, if entry.permissions & 0o111 == 0 { 0o644 } else { 0o755 })?;
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or(Err(StoreError::ShuttingDown)))
+    })?;
+    // Links come last, so that no entry is ever written through one.
+    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Symlink) {
+        let target = inflate(archive, entry).map_err(|source| StoreError::Archive { source })?;
+        let target = String::from_utf8_lossy(&target).into_owned();
+        if !stays_inside(&entry.path, &target) {
+            let source = ZipError::Symlink {
+                entry: entry.path.clone(),
+                detail: format!(" to `{target}`, outside of the archive"),
+            };
+            return Err(StoreError::Archive { source });
+        }
+        fs_err::os::unix::fs::symlink(target, folder.join(&entry.path))?;
+    }
+    Ok(())
+}
+
+fn make_folders(entries: &[Entry], root: &Utf8Path) -> Result<(), StoreError> {
+    let mut folders = std::collections::BTreeSet::new();
+    for entry in entries {
+        let path = Utf8Path::new(&entry.path);
+        let own = (entry.kind == EntryKind::Folder).then_some(path);
+        let above = path.ancestors().skip(1).filter(|folder| !folder.as_str().is_empty());
+        folders.extend(above.chain(own).map(Utf8Path::to_owned));
+    }
+    for folder in folders {
+        let path = root.join(folder);
+        fs_err::create_dir(&path)?;
+        mode(&path, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Whether a link at `path` to `target` points into the same tree.
+fn stays_inside(path: &str, target: &str) -> bool {
+    if target.is_empty() || target.starts_with('/') || target.contains('\0') {
+        return false;
+    }
+    let mut depth = path.matches('/').count();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => match depth.checked_sub(1) {
+                Some(above) => depth = above,
+                None => return false,
+            },
+            _ => depth += 1,
+        }
+    }
+    true
+}
+
+/// Lays the tree `from` over `onto` with hard links; what is in the way gives way.
+fn link_over(from: &Utf8Path, onto: &Utf8Path) -> Result<(), StoreError> {
+    for item in from.read_dir_utf8()? {
+        let item = item?;
+        let kind = item.file_type()?;
+        let place = onto.join(item.file_name());
+        let in_the_way = place.symlink_metadata().ok().map(|found| found.file_type());
+        if let Some(found) = in_the_way
+            && !(found.is_dir() && kind.is_dir())
+        {
+            if found.is_dir() {
+                fs_err::remove_dir_all(&place)?;
+            } else {
+                fs_err::remove_file(&place)?;
+            }
+        }
+        if kind.is_dir() {
+            if !in_the_way.is_some_and(|found| found.is_dir()) {
+                fs_err::create_dir(&place)?;
+                mode(&place, 0o755)?;
+            }
+            link_over(item.path(), &place)?;
+        } else if kind.is_symlink() {
+            fs_err::os::unix::fs::symlink(fs_err::read_link(item.path())?, &place)?;
+        } else if fs_err::hard_link(item.path(), &place).is_err() {
+            // Some file systems have no hard links, or not this many of one file.
+            fs_err::copy(item.path(), &place)?;
+        }
+    }
+    Ok(())
+}
+
+fn mode(path: &Utf8Path, mode: u32) -> Result<(), StoreError> {
+    Ok(fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode))?)
+}

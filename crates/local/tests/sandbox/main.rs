@@ -1,0 +1,7 @@
+//! Tests that run inside real execution environments, on every Python of this machine.
+#![allow(missing_docs, reason = "tests document themselves by their names")]
+
+mod errors;
+mod inside;
+mod life;
+mod support;

@@ -1,0 +1,125 @@
+//! Measurements of the product as a user runs it. Prints; judges nothing: the machine is noisy.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{root, target};
+
+/// Runs per row; the table shows the median.
+const RUNS: usize = 5;
+
+/// Measures `layercake up examples/pandas` on a local cloud of its own: with nothing cached, with
+/// a warm cache, and a second time with nothing changed.
+pub(crate) fn up() -> Result<()> {
+    let binary = release_binary()?;
+    let scratch = target().join("bench");
+    let _ = fs::remove_dir_all(&scratch);
+    fs::create_dir_all(&scratch)?;
+    let app = scratch.join("pandas");
+    copy_app(&root().join("examples/pandas"), &app)?;
+    println!("| layercake up examples/pandas | wall, median | slowest | of it, in ms |");
+    println!("|---|---|---|---|");
+    let cache = scratch.join("cache");
+    let cold = measure(2, || {
+        let _ = fs::remove_dir_all(&cache);
+        fresh(&binary, &app, &scratch)
+    })?;
+    row("cold cache, new function", &cold);
+    let warm = measure(RUNS, || fresh(&binary, &app, &scratch))?;
+    row("warm cache, new function", &warm);
+    let again = measure(RUNS, || run_up(&binary, &app, &scratch))?;
+    row("nothing changed", &again);
+    down(&binary, &app, &scratch)?;
+    Ok(())
+}
+
+/// One run: its wall time and the report's stages.
+struct Run {
+    took: Duration,
+    stages: Vec<(String, f64)>,
+}
+
+fn measure(runs: usize, mut work: impl FnMut() -> Result<Run>) -> Result<Vec<Run>> {
+    let mut all = (0..runs).map(|_| work()).collect::<Result<Vec<_>>>()?;
+    all.sort_by_key(|run| run.took);
+    Ok(all)
+}
+
+fn row(name: &str, runs: &[Run]) {
+    let Some(median) = runs.get((runs.len() - 1) / 2) else { return };
+    let slowest = runs.last().map_or(Duration::ZERO, |run| run.took);
+    let stages: Vec<_> = median.stages.iter().map(|(stage, ms)| format!("{stage} {ms:.0}")).collect();
+    println!(
+        "| {name} | {:.2} s | {:.2} s | {} |",
+        median.took.as_secs_f64(),
+        slowest.as_secs_f64(),
+        stages.join(", ")
+    );
+}
+
+fn fresh(binary: &Path, app: &Path, scratch: &Path) -> Result<Run> {
+    down(binary, app, scratch)?;
+    run_up(binary, app, scratch)
+}
+
+fn command(binary: &Path, verb: &str, app: &Path, scratch: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["--quiet", verb]).arg(app).arg("--json").arg("--data").arg(scratch.join("cloud"));
+    command.env("LAYERCAKE_CACHE", scratch.join("cache"));
+    command
+}
+
+fn run_up(binary: &Path, app: &Path, scratch: &Path) -> Result<Run> {
+    let begun = Instant::now();
+    let output = command(binary, "up", app, scratch).output().context("layercake cannot be started")?;
+    let took = begun.elapsed();
+    if !output.status.success() {
+        bail!("layercake up failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).context("the report is JSON")?;
+    let stages = report["stages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|stage| Some((stage["stage"].as_str()?.to_owned(), stage["ms"].as_f64()?)))
+        .collect();
+    Ok(Run { took, stages })
+}
+
+fn down(binary: &Path, app: &Path, scratch: &Path) -> Result<()> {
+    let output = command(binary, "down", app, scratch).output().context("layercake cannot be started")?;
+    if !output.status.success() {
+        bail!("layercake down failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn release_binary() -> Result<std::path::PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--locked", "--package", "layercake"])
+        .current_dir(root())
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("the release build failed");
+    }
+    Ok(target().join("release/layercake"))
+}
+
+fn copy_app(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}

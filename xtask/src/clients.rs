@@ -1,0 +1,70 @@
+//! AWS's own clients, for tests that must not be fooled by our own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::target;
+
+/// What the tests use, pinned so that a new release cannot change a result.
+const PACKAGES: [&str; 3] = ["boto3==1.44.5", "awscli==1.46.3", "awslambdaric==4.2.2"];
+
+/// Where they are.
+pub(crate) fn folder() -> PathBuf {
+    target().join("aws-clients")
+}
+
+/// Makes the virtual environment, unless it is there with just these packages.
+pub(crate) fn prepare() -> Result<PathBuf> {
+    let folder = folder();
+    let stamp = folder.join("packages");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(folder);
+    }
+    let _ = fs::remove_dir_all(&folder);
+    let python = find_python()?;
+    run(Command::new(&python).args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new(folder.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--no-input"])
+        .args(PACKAGES))?;
+    fs::write(&stamp, wanted).context("the stamp cannot be written")?;
+    Ok(folder)
+}
+
+/// A Python that AWS's clients run on (3.9 and later) and that can make virtual environments.
+fn find_python() -> Result<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = pyenv_versions(&home.join(".pyenv/versions"));
+    candidates.extend(
+        ["python3.13", "python3.12", "python3.11", "python3.10", "python3.9", "python3"].map(PathBuf::from),
+    );
+    for python in candidates {
+        let probe = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))";
+        let answer = Command::new(&python).args(["-c", probe]).output();
+        if answer.is_ok_and(|output| output.status.success()) {
+            return Ok(python);
+        }
+    }
+    bail!("no Python 3.9 or later with `venv` was found: the tests need one for AWS's clients")
+}
+
+fn pyenv_versions(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path().join("bin/python3")).collect();
+    found.sort();
+    found.reverse();
+    found
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The house's own tools: `cargo xtask ci | tidy | clients | bench`.
+//!
+//! Owns what runs in CI and what is measured. Never needed to use the product.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+
+mod bench;
+mod ci;
+mod clients;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  ci               format, clippy, tidy, AWS's clients, tests: exactly what CI runs
+  tidy             crate edges, forbidden words, file headers, decisions
+  clients          AWS's clients from the package index, in a virtual environment under target/
+  bench [up]       measure `layercake up`, cold and warm, and print a table";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["ci"] => ci::run(),
+        ["tidy"] => tidy::run(),
+        ["clients"] => clients::prepare().map(|folder| println!("{}", folder.display())),
+        ["bench"] | ["bench", "up"] => bench::up(),
+        ["bench", other] => bail!("not implemented: the benchmark `{other}`; there is `up`"),
+        _ => {
+            println!("{USAGE}");
+            if words.is_empty() || words == ["--help"] {
+                Ok(())
+            } else {
+                bail!("no such command: {}", words.join(" "))
+            }
+        }
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The target folder in use.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
