@@ -39,6 +39,35 @@ pub(crate) fn up() -> Result<()> {
     Ok(())
 }
 
+/// Times README's first command on a clean clone with nothing built and no crate downloaded.
+pub(crate) fn first_run() -> Result<()> {
+    let scratch = target().join("bench-first-run");
+    let _ = fs::remove_dir_all(&scratch);
+    fs::create_dir_all(&scratch)?;
+    let clone = scratch.join("layercake");
+    let cloned = Command::new("git").args(["clone", "--quiet"]).arg(root()).arg(&clone).status()?;
+    if !cloned.success() {
+        bail!("git clone failed");
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let begun = Instant::now();
+    let status = Command::new(cargo)
+        .args(["run", "--release", "--", "up", "examples/pandas"])
+        .current_dir(&clone)
+        .env("CARGO_HOME", scratch.join("cargo-home"))
+        .env("CARGO_TARGET_DIR", scratch.join("target"))
+        .env("LAYERCAKE_CACHE", scratch.join("cache"))
+        .env("LAYERCAKE_DATA", scratch.join("cloud"))
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("the first command failed");
+    }
+    println!("| README's first command | {:.1} min |", begun.elapsed().as_secs_f64() / 60.0);
+    let _ = fs::remove_dir_all(&scratch);
+    Ok(())
+}
+
 /// One run: its wall time and the report's stages.
 struct Run {
     took: Duration,

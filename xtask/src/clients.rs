@@ -36,29 +36,32 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A Python that AWS's clients run on (3.9 and later) and that can make virtual environments.
+/// A Python that AWS's clients run on (3.10 and later) and that can make virtual environments.
 fn find_python() -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let mut candidates: Vec<PathBuf> = pyenv_versions(&home.join(".pyenv/versions"));
-    candidates.extend(
-        ["python3.13", "python3.12", "python3.11", "python3.10", "python3.9", "python3"].map(PathBuf::from),
-    );
+    candidates.extend(["python3.13", "python3.12", "python3.11", "python3.10", "python3"].map(PathBuf::from));
     for python in candidates {
-        let probe = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))";
+        let probe = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
         let answer = Command::new(&python).args(["-c", probe]).output();
         if answer.is_ok_and(|output| output.status.success()) {
             return Ok(python);
         }
     }
-    bail!("no Python 3.9 or later with `venv` was found: the tests need one for AWS's clients")
+    bail!("no Python 3.10 or later with `venv` was found: the tests need one for AWS's clients")
 }
 
 fn pyenv_versions(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path().join("bin/python3")).collect();
-    found.sort();
-    found.reverse();
+    found.sort_by_key(|python| std::cmp::Reverse(version_of(python)));
     found
+}
+
+/// The numbers of a release, from pyenv's folder name.
+fn version_of(python: &Path) -> Vec<u32> {
+    let folder = python.ancestors().nth(2).and_then(Path::file_name).unwrap_or_default();
+    folder.to_string_lossy().split('.').map_while(|part| part.parse().ok()).collect()
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -19,7 +19,8 @@ cargo xtask <command>
   ci               format, clippy, tidy, AWS's clients, tests: exactly what CI runs
   tidy             crate edges, forbidden words, file headers, decisions
   clients          AWS's clients from the package index, in a virtual environment under target/
-  bench [up]       measure `layercake up`, cold and warm, and print a table";
+  bench [up]       measure `layercake up`, cold and warm, and print a table
+  bench first-run  time README's first command on a clean clone";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,7 +30,8 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["clients"] => clients::prepare().map(|folder| println!("{}", folder.display())),
         ["bench"] | ["bench", "up"] => bench::up(),
-        ["bench", other] => bail!("not implemented: the benchmark `{other}`; there is `up`"),
+        ["bench", "first-run"] => bench::first_run(),
+        ["bench", other] => bail!("not implemented: the benchmark `{other}`; there are `up` and `first-run`"),
         _ => {
             println!("{USAGE}");
             if words.is_empty() || words == ["--help"] {

@@ -147,7 +147,10 @@ pub(crate) struct Index {
     pub(crate) offline: bool,
     /// Folder of the cache.
     #[arg(long, value_name = "FOLDER", env = "LAYERCAKE_CACHE")]
-    pub(crate) cache: Option<Utf8PathBuf>,
+    pub(crate) cache_dir: Option<Utf8PathBuf>,
+    /// Only consider files published before this date or time (RFC 3339).
+    #[arg(long, value_name = "DATE")]
+    pub(crate) exclude_newer: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -111,7 +111,15 @@ impl Cloud {
         let (url, embedded) = match running(data).await {
             Some(address) => (format!("http://{address}"), None),
             None => match start_embedded(data, interpreters, ui).await? {
-                Started::Ours(handle) => (handle.endpoint(), Some(handle)),
+                Started::Ours(handle) => {
+                    for missing in handle.isolation().missing() {
+                        ui.say(&format!(
+                            "      note: functions here have no {}: {}",
+                            missing.name, missing.without
+                        ));
+                    }
+                    (handle.endpoint(), Some(handle))
+                }
                 Started::Theirs(address) => (format!("http://{address}"), None),
             },
         };

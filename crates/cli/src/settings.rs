@@ -33,7 +33,7 @@ impl Settings {
             CommandError::new(
                 Kind::User,
                 "this user has no home folder",
-                "set HOME, or give --data and --cache",
+                "set HOME, or give --data and --cache-dir",
             )
         })?;
         let utf8 = |path: std::path::PathBuf| {
@@ -41,7 +41,7 @@ impl Settings {
                 CommandError::new(
                     Kind::User,
                     format!("the folder `{}` has a name that is not UTF-8", path.display()),
-                    "give --data and --cache",
+                    "give --data and --cache-dir",
                 )
             })
         };

@@ -78,9 +78,9 @@ impl Destination {
             .as_ref()
             .parse()
             .map_err(|source| DeployError::Name { operation: "the configuration", source })?;
-        if self.url.is_none()
-            && (region.as_str().starts_with("cn-") || region.as_str().starts_with("us-gov-"))
-        {
+        // AWS's own setting for another endpoint (AWS_ENDPOINT_URL) counts for every service.
+        let url = self.url.clone().or_else(|| config.endpoint_url().map(str::to_owned));
+        if url.is_none() && (region.as_str().starts_with("cn-") || region.as_str().starts_with("us-gov-")) {
             return Err(DeployError::Partition { region: region.to_string() });
         }
         let provider = config
@@ -88,8 +88,8 @@ impl Destination {
             .ok_or_else(|| DeployError::NoCredentials { detail: "no provider is configured".to_owned() })?;
         provider.provide_credentials().await.map_err(|error| credentials_error(&error))?;
 
-        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(self.url.is_some()).build();
-        let signed = SignedClient::new(provider, region.clone(), self.url.clone());
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(url.is_some()).build();
+        let signed = SignedClient::new(provider, region.clone(), url);
         let sts = aws_sdk_sts::Client::new(&config);
         let identity = sts
             .get_caller_identity()

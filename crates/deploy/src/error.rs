@@ -155,9 +155,11 @@ impl DeployError {
                 message: "the request is too large".to_owned(),
                 status: 413,
             },
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
-                Self::Unreachable { operation, endpoint: "it was sent to".to_owned(), detail: innermost(&error) }
-            }
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => Self::Unreachable {
+                operation,
+                endpoint: "it was sent to".to_owned(),
+                detail: innermost(&error),
+            },
             _ => Self::Request { operation, detail: DisplayErrorContext(&error).to_string() },
         }
     }

@@ -80,8 +80,10 @@ fn list(found: &[((u8, u8, u8), Utf8PathBuf)]) -> String {
     if found.is_empty() {
         return "; no CPython 3 was found at all".into();
     }
-    let all: Vec<_> =
-        found.iter().map(|((major, minor, patch), path)| format!("{major}.{minor}.{patch} ({path})")).collect();
+    let all: Vec<_> = found
+        .iter()
+        .map(|((major, minor, patch), path)| format!("{major}.{minor}.{patch} ({path})"))
+        .collect();
     format!("; found {}", all.join(", "))
 }
 
@@ -95,7 +97,9 @@ impl Hint for NoInterpreter {
             .max()
             .map(|runtime| format!(", or use --runtime {runtime}"))
             .unwrap_or_default();
-        Some(format!("install it (`uv python install {version}` or `pyenv install {version}`), name one with --python{other}"))
+        Some(format!(
+            "install it (`uv python install {version}` or `pyenv install {version}`), name one with --python{other}"
+        ))
     }
 }
 
@@ -105,9 +109,11 @@ impl Interpreters {
     pub fn discover(places: &SearchPlaces) -> Self {
         let mut found = Vec::new();
         if let Some(root) = &places.pyenv_root {
-            found.extend(list_folder(&root.join("versions")).iter().filter_map(|folder| {
-                from_prefix(folder, release(folder.file_name()?)?, FoundIn::Pyenv)
-            }));
+            found.extend(
+                list_folder(&root.join("versions"))
+                    .iter()
+                    .filter_map(|folder| from_prefix(folder, release(folder.file_name()?)?, FoundIn::Pyenv)),
+            );
         }
         if let Some(root) = &places.uv_pythons {
             found.extend(list_folder(root).iter().filter_map(|folder| {
@@ -178,7 +184,9 @@ impl Interpreters {
 fn list_folder(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
     let Ok(entries) = folder.read_dir_utf8() else { return Vec::new() };
     // uv and pyenv keep links such as `3.12` beside the real folders; a link would be a duplicate.
-    let real = entries.filter_map(Result::ok).filter(|entry| entry.file_name().contains('@') || !is_link(entry.path()));
+    let real = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().contains('@') || !is_link(entry.path()));
     let mut folders: Vec<_> = real.map(|entry| entry.path().to_owned()).collect();
     folders.sort();
     folders
@@ -272,7 +280,8 @@ mod tests {
             uv_pythons: Some(root.join("uv")),
             ..SearchPlaces::default()
         };
-        let lines = Interpreters::discover(&places).all().iter().map(|one| {
+        let found = Interpreters::discover(&places);
+        let lines = found.all().iter().map(|one| {
             let path = one.executable.strip_prefix(root).expect("below the root").to_owned();
             format!("{:?} {path} {:?}", one.version, one.source)
         });

@@ -116,9 +116,9 @@ impl Hint for StartError {
                 Some("choose a folder that can be written with --data".to_owned())
             }
             Self::Store(_) => None,
-            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                Some("another program listens there: stop it, or choose another address with --listen".to_owned())
-            }
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
+                "another program listens there: stop it, or choose another address with --listen".to_owned(),
+            ),
             Self::Listen { .. } => Some("choose another address with --listen".to_owned()),
         }
     }
@@ -238,6 +238,7 @@ impl Handle {
                 abort.abort();
             }
         }
+        cloud.store.close();
     }
 }
 
@@ -247,7 +248,11 @@ impl Drop for Handle {
         if let Some(cloud) = self.cloud.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(async move { cloud.sandbox.shutdown().await });
+            runtime.spawn(async move {
+                cloud.sandbox.shutdown().await;
+                cloud.logs.flush().await;
+                cloud.store.close();
+            });
         }
     }
 }

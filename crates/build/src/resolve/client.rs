@@ -274,10 +274,19 @@ fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
     for url in &settings.extra_index_urls {
         indexes.push(Index::from_extra_index_url(parse(url)?));
     }
-    if let Some(url) = &settings.index_url {
-        indexes.push(Index::from_index_url(parse(url)?));
+    match &settings.index_url {
+        Some(url) => indexes.push(Index::from_index_url(parse(url)?)),
+        None => indexes.extend(public_index()),
     }
     Ok(IndexLocations::new(indexes, Vec::new(), false))
+}
+
+/// The public index, whose pages are kept for as long as it says itself (ten minutes): a mirror
+/// in between may drop that header, and then every run would fetch megabytes again.
+fn public_index() -> Option<Index> {
+    let mut index = IndexLocations::default().default_index()?.clone();
+    index.cache_control = serde_json::from_value(serde_json::json!({ "api": "max-age=600" })).ok();
+    Some(index)
 }
 
 async fn transfer(

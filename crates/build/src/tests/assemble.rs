@@ -100,5 +100,9 @@ fn a_failure_leaves_what_was_there() {
     assert_eq!(names.len(), 1, "nothing else is left");
     let blocked = folder.write("file", "").join("layer.zip");
     let error = assemble(&plan, &set, &blocked).expect_err("a file is no folder");
-    assert_snapshot!(told(&error).replace(folder.path().as_str(), "[FOLDER]"), @"");
+    assert_snapshot!(told(&error).replace(folder.path().as_str(), "[FOLDER]"), @r"
+    error: cannot write `[FOLDER]/file/layer.zip`
+      failed to create directory `[FOLDER]/file`: File exists (os error 17)
+    hint: make the folder writable, or write somewhere else
+    ");
 }

@@ -118,6 +118,7 @@ pub(crate) fn open_index(wanted: &Wanted, cache: &Utf8PathBuf) -> Result<Package
     let given = &wanted.arguments.index;
     let mut options = IndexOptions::new(cache.clone());
     options.offline = given.offline;
+    options.exclude_newer = given.exclude_newer.clone();
     options.indexes.index_url = given.index_url.clone();
     options.indexes.extra_index_urls = given.extra_index_url.clone();
     options.indexes = options.indexes.or(wanted.asked.indexes.clone());

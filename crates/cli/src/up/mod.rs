@@ -26,7 +26,7 @@ use prepare::Wanted;
 
 /// Runs the command.
 pub(crate) async fn run(common: &Common, up: Up, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
-    let settings = Settings::new(common, up.index.cache.as_deref())?;
+    let settings = Settings::new(common, up.index.cache_dir.as_deref())?;
     let wanted = Arc::new(prepare::prepare(up, &settings)?);
     for note in &wanted.notes {
         ui.say(&format!("      note: {note}"));

@@ -100,7 +100,12 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 /// An answer with the headers that every answer has.
-pub(crate) fn answer(status: u16, content_type: &'static str, body: impl Into<Body>, request_id: &str) -> Response {
+pub(crate) fn answer(
+    status: u16,
+    content_type: &'static str,
+    body: impl Into<Body>,
+    request_id: &str,
+) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -35,7 +35,8 @@ pub(super) async fn answer_health(State(api): State<Api>) -> Json<Health> {
 }
 
 pub(super) async fn answer_blob(State(api): State<Api>, Path(sha256): Path<String>) -> Response {
-    let Some((file, size)) = sha256.parse::<Sha256>().ok().and_then(|hash| api.cloud.store.open_blob(hash).ok())
+    let Some((file, size)) =
+        sha256.parse::<Sha256>().ok().and_then(|hash| api.cloud.store.open_blob(hash).ok())
     else {
         return (StatusCode::NOT_FOUND, "no such file\n").into_response();
     };

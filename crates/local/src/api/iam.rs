@@ -28,11 +28,9 @@ impl From<IamError> for AwsError {
             IamError::PoliciesAttached => {
                 Self::user(409, "DeleteConflict", "Cannot delete entity, must detach all policies first.")
             }
-            IamError::MalformedPolicy => Self::user(
-                400,
-                "MalformedPolicyDocument",
-                "This policy contains invalid Json",
-            ),
+            IamError::MalformedPolicy => {
+                Self::user(400, "MalformedPolicyDocument", "This policy contains invalid Json")
+            }
             IamError::Store(error) => Self::user(500, "ServiceFailure", with_causes(&error)),
         }
     }
@@ -49,7 +47,10 @@ pub(super) async fn perform(api: &Api, action: &str, form: &Form) -> Result<Opti
                 path: form.get("Path").unwrap_or("/").to_owned(),
                 assume_role_policy: form.need("AssumeRolePolicyDocument")?.to_owned(),
                 description: form.get("Description").map(str::to_owned),
-                max_session: form.get("MaxSessionDuration").and_then(|text| text.parse().ok()).unwrap_or(3600),
+                max_session: form
+                    .get("MaxSessionDuration")
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(3600),
                 tags: form.tags(),
             };
             let record = cloud.create_role(new).await?;
@@ -101,7 +102,9 @@ pub(super) async fn perform(api: &Api, action: &str, form: &Form) -> Result<Opti
         }
         "UntagRole" => {
             let removed = form.list("TagKeys");
-            cloud.change_role_tags(&role_name()?, |tags| tags.retain(|key, _| !removed.contains(key))).await?;
+            cloud
+                .change_role_tags(&role_name()?, |tags| tags.retain(|key, _| !removed.contains(key)))
+                .await?;
             Ok(None)
         }
         "ListRoleTags" => {
@@ -127,8 +130,9 @@ fn checked_name(name: String) -> Result<String, AwsError> {
 
 fn role(account: &str, record: &RoleRecord, whole: bool) -> Xml {
     let created = jiff::Timestamp::from_millisecond(record.created).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let policy = percent_encoding::utf8_percent_encode(&record.assume_role_policy, percent_encoding::NON_ALPHANUMERIC)
-        .to_string();
+    let policy =
+        percent_encoding::utf8_percent_encode(&record.assume_role_policy, percent_encoding::NON_ALPHANUMERIC)
+            .to_string();
     let xml = Xml::default()
         .text("Path", &record.path)
         .text("RoleName", &record.name)
@@ -143,7 +147,10 @@ fn role(account: &str, record: &RoleRecord, whole: bool) -> Xml {
 }
 
 fn with_tags(xml: Xml, record: &RoleRecord) -> Xml {
-    xml.list("Tags", record.tags.iter().map(|(key, value)| Xml::default().text("Key", key).text("Value", value)))
+    xml.list(
+        "Tags",
+        record.tags.iter().map(|(key, value)| Xml::default().text("Key", key).text("Value", value)),
+    )
 }
 
 fn paged(xml: Xml, next: Option<&str>) -> Xml {

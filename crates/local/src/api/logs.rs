@@ -1,10 +1,6 @@
 //! CloudWatch Logs on the wire: JSON 1.1 with the operation in `X-Amz-Target`.
 
-use axum::{
-    body::Body,
-    http::request::Parts,
-    response::Response,
-};
+use axum::{body::Body, http::request::Parts, response::Response};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
@@ -116,7 +112,8 @@ pub(super) async fn answer_request(
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AwsError> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| AwsError::user(400, "SerializationException", error.to_string()))
+    serde_json::from_slice(bytes)
+        .map_err(|error| AwsError::user(400, "SerializationException", error.to_string()))
 }
 
 async fn perform(api: &Api, scope: Scope, operation: &str, bytes: &[u8]) -> Result<Option<Value>, AwsError> {
@@ -138,7 +135,8 @@ async fn perform(api: &Api, scope: Scope, operation: &str, bytes: &[u8]) -> Resu
         }
         "PutLogEvents" => {
             let (group, stream) = (request.group()?, request.stream()?);
-            let events = request.log_events.into_iter().map(|event| (event.timestamp, event.message)).collect();
+            let events =
+                request.log_events.into_iter().map(|event| (event.timestamp, event.message)).collect();
             cloud.put_log_events(scope, group, stream, events).await?;
             // Sequence tokens are of no use since 2023; old clients still read one.
             Ok(Some(json!({ "nextSequenceToken": "49039859629718217468893" })))

@@ -48,8 +48,6 @@ pub(crate) struct Shape {
     /// Members that must be there.
     #[serde(default)]
     pub(crate) required: Vec<String>,
-    /// The member that is the body itself.
-    pub(crate) payload: Option<String>,
     /// Of a structure.
     #[serde(default)]
     pub(crate) members: BTreeMap<String, Member>,

@@ -1,10 +1,6 @@
 //! The Query protocol of IAM and STS: a form in, XML out.
 
-use axum::{
-    body::Body,
-    http::request::Parts,
-    response::Response,
-};
+use axum::{body::Body, http::request::Parts, response::Response};
 
 use super::{Api, AwsError, answer, error::escaped, iam, read_body, sts};
 use crate::store::Scope;
@@ -72,8 +68,8 @@ impl Xml {
     }
 
     /// An element with elements.
-    pub(super) fn nested(mut self, name: &str, inner: Self) -> Self {
-        self.0.push_str(&format!("<{name}>{}</{name}>", inner.0));
+    pub(super) fn nested(mut self, name: &str, Self(inner): Self) -> Self {
+        self.0.push_str(&format!("<{name}>{inner}</{name}>"));
         self
     }
 

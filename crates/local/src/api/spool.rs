@@ -102,7 +102,8 @@ impl Spool {
                     bytes = &bytes[1..];
                 }
                 Place::Zip { escaped: false } => {
-                    let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(bytes.len());
+                    let end =
+                        bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(bytes.len());
                     self.decode(&bytes[..end])?;
                     bytes = &bytes[end..];
                     match bytes.first() {

@@ -33,7 +33,13 @@ pub(crate) fn message(violations: &[Violation]) -> String {
     format!("{count} validation error{plural} detected: {}", violations.join("; "))
 }
 
-fn structure(model: &Model, shape: &Shape, input: &Map<String, Value>, path: &str, found: &mut Vec<Violation>) {
+fn structure(
+    model: &Model,
+    shape: &Shape,
+    input: &Map<String, Value>,
+    path: &str,
+    found: &mut Vec<Violation>,
+) {
     for (name, member) in &shape.members {
         let path = joined(path, name);
         match input.get(name) {
@@ -63,9 +69,9 @@ fn any(model: &Model, name: &str, value: &Value, path: &str, found: &mut Vec<Vio
                 return;
             }
             found.extend(
-                broken(shape, text).into_iter().map(|rule| {
-                    format!("Value '{text}' at '{path}' failed to satisfy constraint: {rule}")
-                }),
+                broken(shape, text)
+                    .into_iter()
+                    .map(|rule| format!("Value '{text}' at '{path}' failed to satisfy constraint: {rule}")),
             );
         }
         ("integer" | "long", Value::Number(number)) => {
@@ -100,7 +106,8 @@ fn list(model: &Model, shape: &Shape, items: &[Value], path: &str, found: &mut V
     for rule in length_rules(shape, length) {
         found.push(format!("Value '{}' at '{path}' failed to satisfy constraint: {rule}", shown()));
     }
-    let Some((name, item_shape)) = shape.member.as_ref().and_then(|name| Some((name, model.shapes.get(name)?)))
+    let Some((name, item_shape)) =
+        shape.member.as_ref().and_then(|name| Some((name, model.shapes.get(name)?)))
     else {
         return;
     };
@@ -188,7 +195,10 @@ fn every_rule(shape: &Shape) -> Vec<String> {
     rules.extend(shape.max.map(too_long));
     rules.extend(shape.min.map(too_short));
     rules.extend(
-        shape.pattern.as_ref().map(|pattern| format!("Member must satisfy regular expression pattern: {pattern}")),
+        shape
+            .pattern
+            .as_ref()
+            .map(|pattern| format!("Member must satisfy regular expression pattern: {pattern}")),
     );
     rules.extend(
         shape
@@ -238,7 +248,8 @@ fn compile(pattern: &str) -> Option<Regex> {
 /// Patterns with what `regex-lite` leaves out: looking around, and classes of Unicode.
 fn by_hand(pattern: &str) -> Option<fn(&str) -> bool> {
     let word = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let _ = word;
     match pattern {
@@ -305,9 +316,17 @@ mod tests {
 
     #[test]
     fn good_inputs_pass() {
-        for name in ["f", "a-b_c", "123456789012:function:f", "arn:aws:lambda:us-east-1:123456789012:function:f"] {
+        for name in
+            ["f", "a-b_c", "123456789012:function:f", "arn:aws:lambda:us-east-1:123456789012:function:f"]
+        {
             assert_eq!(check("GetFunctionRequest", serde_json::json!({"FunctionName": name})), "ok");
         }
-        assert_eq!(check("TagResourceRequest", serde_json::json!({"Resource": "arn:aws:lambda:us-east-1:123456789012:function:f", "Tags": {"ä b": "ok"}})), "ok");
+        assert_eq!(
+            check(
+                "TagResourceRequest",
+                serde_json::json!({"Resource": "arn:aws:lambda:us-east-1:123456789012:function:f", "Tags": {"ä b": "ok"}})
+            ),
+            "ok"
+        );
     }
 }

@@ -11,29 +11,10 @@ use nix::{
 };
 use tokio::net::unix::pipe;
 
-use super::jail::{self, JailPlan, Record};
-
-/// How a runtime ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exit {
-    /// It exited with this code.
-    Code(i32),
-    /// A signal of this number killed it.
-    Signal(i32),
-}
-
-/// What happens in a cell.
-#[derive(Debug)]
-pub(super) enum CellEvent {
-    /// The file system stands.
-    Ready,
-    /// It could not be set up, or the runtime not executed.
-    Failed { step: String, source: io::Error },
-    /// The runtime ended and nothing of it is left.
-    Exited { exit: Exit, peak_kb: u64 },
-    /// The keeper itself is gone.
-    Gone,
-}
+use super::{
+    cell_event::{CellEvent, Exit},
+    jail::{self, JailPlan, Record},
+};
 
 /// A jail with its runtime.
 #[derive(Debug)]
@@ -47,12 +28,23 @@ pub(super) struct Cell {
     scratch: Option<Utf8PathBuf>,
 }
 
+/// A keeper that has just been started.
+#[derive(Debug)]
+pub(super) struct Launched {
+    plan: JailPlan,
+    keeper: jail::Keeper,
+    scratch: Option<Utf8PathBuf>,
+}
+
 impl Cell {
-    /// Starts the keeper, off the async threads: a fork copies the server's page tables. Beside the
-    /// cell stands what the runtime will print.
-    pub(super) async fn start(plan: JailPlan, scratch: Option<Utf8PathBuf>) -> io::Result<(Self, pipe::Receiver)> {
-        let task = tokio::task::spawn_blocking(move || jail::start(&plan).map(|keeper| (plan, keeper)));
-        let (plan, keeper) = task.await.map_err(io::Error::other)??;
+    /// Starts the keeper. Blocks for about a millisecond.
+    pub(super) fn launch(plan: JailPlan, scratch: Option<Utf8PathBuf>) -> io::Result<Launched> {
+        jail::start(&plan).map(|keeper| Launched { plan, keeper, scratch })
+    }
+
+    /// The cell of a keeper, and beside it what the runtime will print.
+    pub(super) fn attach(launched: Launched) -> io::Result<(Self, pipe::Receiver)> {
+        let Launched { plan, keeper, scratch } = launched;
         let own_pids = plan.namespaces & nix::libc::CLONE_NEWPID != 0;
         let output = pipe::Receiver::from_owned_fd(keeper.log)?;
         let status = pipe::Receiver::from_owned_fd(keeper.status)?;

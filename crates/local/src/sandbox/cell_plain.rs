@@ -7,6 +7,7 @@ use std::{io, os::fd::OwnedFd, process::Stdio};
 
 use camino::Utf8PathBuf;
 use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
@@ -15,7 +16,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::cell::{CellEvent, Exit};
+use super::cell_event::{CellEvent, Exit};
 
 /// What to run.
 #[derive(Debug)]
@@ -37,9 +38,24 @@ pub(super) struct Cell {
     said_ready: bool,
 }
 
+/// A cell to be.
+#[derive(Debug)]
+pub(super) struct Launched {
+    plan: PlainPlan,
+    scratch: Option<Utf8PathBuf>,
+}
+
 impl Cell {
-    pub(super) async fn start(plan: PlainPlan, scratch: Option<Utf8PathBuf>) -> io::Result<(Self, pipe::Receiver)> {
+    pub(super) fn launch(plan: PlainPlan, scratch: Option<Utf8PathBuf>) -> io::Result<Launched> {
+        Ok(Launched { plan, scratch })
+    }
+
+    pub(super) fn attach(launched: Launched) -> io::Result<(Self, pipe::Receiver)> {
+        let Launched { plan, scratch } = launched;
         let (read, log) = nix::unistd::pipe()?;
+        for end in [&read, &log] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        }
         let output = pipe::Receiver::from_owned_fd(read)?;
         Ok((Self { plan, child: None, log, scratch, failed: None, said_ready: false }, output))
     }
@@ -84,7 +100,8 @@ impl Cell {
         let Ok(status) = child.wait().await else { return CellEvent::Gone };
         self.kill();
         self.child = None;
-        let exit = status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or_default()), Exit::Code);
+        let exit =
+            status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or_default()), Exit::Code);
         CellEvent::Exited { exit, peak_kb: 0 }
     }
 
@@ -106,5 +123,33 @@ impl Drop for Cell {
         if let Some(scratch) = self.scratch.take() {
             let _ = fs_err::remove_dir_all(scratch);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_runs_and_its_end_is_told() {
+        let plan = PlainPlan {
+            program: "/bin/sh".into(),
+            arguments: ["-c", "echo $WHO; exit 3"].map(str::to_owned).to_vec(),
+            environment: vec![("WHO".into(), "me".into())],
+            directory: "/".into(),
+        };
+        let launched = Cell::launch(plan, None).expect("launched");
+        let (mut cell, mut output) = Cell::attach(launched).expect("attached");
+        assert!(matches!(cell.event().await, CellEvent::Ready));
+        cell.run();
+        assert!(cell.keeper() > 0);
+        let CellEvent::Exited { exit, .. } = cell.event().await else { panic!("not its end") };
+        assert_eq!(exit, Exit::Code(3));
+        cell.end().await;
+        let mut text = String::new();
+        output.read_to_string(&mut text).await.expect("its output");
+        assert_eq!(text, "me\n");
     }
 }

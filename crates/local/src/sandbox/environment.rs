@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Call, EnvironmentSpec, Outcome, SandboxError,
-    cell::{CellEvent, Exit},
+    cell_event::{CellEvent, Exit},
     exchange::{Delivery, Exchange, RuntimeEvent},
     failure,
     host::{Cell, Host},
@@ -29,12 +29,16 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call's memory is looked at while it runs.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+/// A call as short as this cannot have touched much memory, so a recent figure will do.
+const SHORT_CALL: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 enum Phase {
     /// Nothing has run yet.
     Fresh,
-    /// The runtime waits for a call.
+    /// The runtime has started and has not asked for a call yet.
+    Starting,
+    /// The runtime waits for a call, or works on one.
     Ready,
     /// The runtime has ended; `/tmp` has not.
     Stopped,
@@ -52,6 +56,7 @@ pub(super) struct Environment {
     log_stream: String,
     phase: Phase,
     peak_kb: u64,
+    measured: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -66,7 +71,10 @@ impl Drop for Server {
 /// What a runtime did instead of what was hoped for.
 enum Failure {
     /// The runtime reported that its init phase failed.
-    Init { payload: Bytes, error_type: String },
+    Init {
+        payload: Bytes,
+        error_type: String,
+    },
     Exited(Exit),
     TimedOut,
 }
@@ -81,7 +89,7 @@ enum Answer {
 
 impl Environment {
     /// Sets up an environment; the runtime starts with the first call.
-    pub(super) async fn start(host: &Host, spec: Arc<EnvironmentSpec>) -> Result<Self, SandboxError> {
+    pub(super) async fn start(host: &Arc<Host>, spec: Arc<EnvironmentSpec>) -> Result<Self, SandboxError> {
         let bind = async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
@@ -90,11 +98,22 @@ impl Environment {
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
         let log_stream = log_stream(&spec.version);
-        let (cell, output) = host.cell(&spec, &log_stream, &address.to_string()).await?;
+        let (cell, output) = host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let exchange = Arc::new(exchange);
         let server = Server(tokio::spawn(runtime_api::serve(listener, Arc::clone(&exchange))));
-        Ok(Self { spec, cell, output, exchange, events, server, log_stream, phase: Phase::Fresh, peak_kb: 0 })
+        Ok(Self {
+            spec,
+            cell,
+            output,
+            exchange,
+            events,
+            server,
+            log_stream,
+            phase: Phase::Fresh,
+            peak_kb: 0,
+            measured: None,
+        })
     }
 
     /// Ends all processes of the environment and waits until they are gone.
@@ -129,7 +148,7 @@ impl Environment {
                     Err(failure) => self.init_failed(&failure, begun.elapsed(), "init", &mut log).await?,
                 }
             }
-            Phase::Ready | Phase::Stopped => {}
+            Phase::Starting | Phase::Ready | Phase::Stopped => {}
         }
 
         // What is in the pipe now was printed between two calls.
@@ -140,11 +159,11 @@ impl Environment {
         let timeout_ms = u64::try_from(self.spec.timeout.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = now_ms().saturating_add(timeout_ms);
         let mut answer = None;
-        if matches!(self.phase, Phase::Stopped) {
-            if let Err(failure) = self.initialise(deadline, &mut log).await? {
-                self.init_failed(&failure, begun.elapsed(), "invoke", &mut log).await?;
-                answer = Some(Answer::Failure(failure));
-            }
+        if matches!(self.phase, Phase::Stopped)
+            && let Err(failure) = self.initialise(deadline, &mut log).await?
+        {
+            self.init_failed(&failure, begun.elapsed(), "invoke", &mut log).await?;
+            answer = Some(Answer::Failure(failure));
         }
         log.start(&call.request_id, &self.spec.version);
         let request_id = call.request_id.clone();
@@ -164,18 +183,23 @@ impl Environment {
         };
         let duration = begun.elapsed();
         self.drain(&mut log);
-        self.measure();
+        if duration > SHORT_CALL || self.measured.is_none_or(|measured| measured.elapsed() > SAMPLE_EVERY) {
+            self.measure();
+        }
         Ok(self.conclude(answer, &request_id, duration, init_ms, log))
     }
 
     /// Starts the runtime and waits until it asks for a call.
-    async fn initialise(&mut self, deadline: Instant, log: &mut Log) -> Result<Result<(), Failure>, SandboxError> {
+    async fn initialise(
+        &mut self,
+        deadline: Instant,
+        log: &mut Log,
+    ) -> Result<Result<(), Failure>, SandboxError> {
         if matches!(self.phase, Phase::Stopped) {
             self.events = self.exchange.reset();
         }
         self.cell.run();
-        // Until it asks, the runtime is neither ready nor gone; a call dropped here leaves the
-        // environment unusable, and the pool ends such.
+        self.phase = Phase::Starting;
         let failure = match self.watch(deadline, log).await? {
             Happened::Runtime(RuntimeEvent::Asked) => {
                 self.drain(log);
@@ -305,6 +329,7 @@ impl Environment {
     }
 
     fn measure(&mut self) {
+        self.measured = Some(Instant::now());
         self.peak_kb = self.peak_kb.max(memory::peak_kb(self.cell.keeper()).unwrap_or_default());
     }
 

@@ -149,13 +149,13 @@ impl Exchange {
         }
     }
 
-    /// Whether an answer to this request would be accepted now.
-    pub(super) fn may_answer(&self, generation: u64, request_id: &str) -> Result<(), Refusal> {
-        self.state().may_answer(generation, request_id)
-    }
-
     /// `/response`, with nothing in place of a body that is larger than any answer may be.
-    pub(super) fn answer(&self, generation: u64, request_id: &str, payload: Option<Bytes>) -> Result<(), Refusal> {
+    pub(super) fn answer(
+        &self,
+        generation: u64,
+        request_id: &str,
+        payload: Option<Bytes>,
+    ) -> Result<(), Refusal> {
         let mut state = self.state();
         state.may_answer(generation, request_id)?;
         state.current = None;
@@ -187,7 +187,9 @@ impl Exchange {
             return Err(Refusal::InvalidStateTransition);
         }
         state.initialised = true;
-        let _ = state.events.send(RuntimeEvent::InitFailed { payload, error_type: platform_error_type(error_type) });
+        let _ = state
+            .events
+            .send(RuntimeEvent::InitFailed { payload, error_type: platform_error_type(error_type) });
         Ok(())
     }
 }

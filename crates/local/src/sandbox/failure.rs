@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use layercake_core::limits::SYNC_RESPONSE_BYTES;
 
-use super::cell::Exit;
+use super::cell_event::Exit;
 
 /// `Runtime exited …`.
 pub(super) fn exit_reason(exit: Exit) -> String {
@@ -30,7 +30,8 @@ pub(super) fn timeout_error(request_id: &str, timeout: Duration) -> Bytes {
 }
 
 pub(super) fn too_large_error() -> Bytes {
-    let message = format!("Response payload size exceeded maximum allowed payload size ({SYNC_RESPONSE_BYTES} bytes).");
+    let message =
+        format!("Response payload size exceeded maximum allowed payload size ({SYNC_RESPONSE_BYTES} bytes).");
     // This one has its message first.
     Bytes::from(format!(r#"{{"errorMessage":"{message}","errorType":"Function.ResponseSizeTooLarge"}}"#))
 }
@@ -60,7 +61,9 @@ fn signal_name(signal: i32) -> String {
         "terminated",
     ];
     let index = usize::try_from(signal - 1).ok();
-    index.and_then(|index| NAMES.get(index)).map_or_else(|| format!("signal {signal}"), |name| (*name).to_owned())
+    index
+        .and_then(|index| NAMES.get(index))
+        .map_or_else(|| format!("signal {signal}"), |name| (*name).to_owned())
 }
 
 #[cfg(test)]

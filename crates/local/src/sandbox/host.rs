@@ -2,33 +2,34 @@
 //!
 //! Turns a spec into the plan of a cell. One per sandbox.
 
+#[cfg(target_os = "linux")]
 use std::{
     collections::HashMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
+use std::{io, sync::Arc};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::net::unix::pipe;
 
 use super::{
     EnvironmentSpec, RuntimeClient, SandboxError,
+    client::{self, ClientFiles},
     isolation::{self, Isolation, IsolationReport, Means},
     variables::{Outside, variables},
 };
 use crate::interpreters::{Interpreter, Interpreters};
 
 #[cfg(target_os = "linux")]
-pub(super) use super::cell::Cell;
+pub(super) use super::cell::{Cell, Launched};
 #[cfg(not(target_os = "linux"))]
-pub(super) use super::cell_plain::Cell;
+pub(super) use super::cell_plain::{Cell, Launched};
 #[cfg(target_os = "linux")]
 use super::{
     jail::{JailPlan, RuntimeCommand},
     root::{self, Template},
 };
 
-const BOOTSTRAP: &str = include_str!("bootstrap/bootstrap.py");
 /// Processes and threads that a function may have (FACTS.md §1).
 #[cfg(target_os = "linux")]
 const MOST_PROCESSES: u64 = 1024;
@@ -39,6 +40,7 @@ pub(super) struct Host {
     work: Utf8PathBuf,
     interpreters: Interpreters,
     client: RuntimeClient,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has a choice"))]
     means: Means,
     pub(super) report: IsolationReport,
     #[cfg(target_os = "linux")]
@@ -53,8 +55,18 @@ struct Command {
     directory: Utf8PathBuf,
 }
 
+fn start(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
+    let step = step.to_owned();
+    move |source| SandboxError::Start { step, source }
+}
+
 impl Host {
-    pub(super) fn new(work: Utf8PathBuf, interpreters: Interpreters, isolation: Isolation, client: RuntimeClient) -> Self {
+    pub(super) fn new(
+        work: Utf8PathBuf,
+        interpreters: Interpreters,
+        isolation: Isolation,
+        client: RuntimeClient,
+    ) -> Self {
         let (means, report) = isolation::detect(isolation, &work.join("trial"));
         Self {
             work,
@@ -69,30 +81,38 @@ impl Host {
 
     /// A cell for one environment. Its runtime does not run yet.
     pub(super) async fn cell(
+        self: &Arc<Self>,
+        spec: Arc<EnvironmentSpec>,
+        log_stream: String,
+        runtime_api: String,
+    ) -> Result<(Cell, pipe::Receiver), SandboxError> {
+        let host = Arc::clone(self);
+        // Off the async threads: files are written, and a fork copies the server's page tables.
+        let task = tokio::task::spawn_blocking(move || host.launch(&spec, &log_stream, &runtime_api));
+        let launched = task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
+        Cell::attach(launched).map_err(start("read from a process"))
+    }
+
+    fn launch(
         &self,
         spec: &EnvironmentSpec,
         log_stream: &str,
         runtime_api: &str,
-    ) -> Result<(Cell, pipe::Receiver), SandboxError> {
+    ) -> Result<Launched, SandboxError> {
         let interpreter = self.interpreters.for_runtime(spec.runtime)?;
-        let start = |step: &str| {
-            let step = step.to_owned();
-            move |source| SandboxError::Start { step, source }
-        };
+        let client = client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
         #[cfg(target_os = "linux")]
         if self.means.root {
-            let template = self.template(interpreter).map_err(start("prepare the file system"))?;
-            let environment = variables(spec, log_stream, runtime_api, None).into_iter().collect();
-            let arguments = self.arguments("/var/runtime/bootstrap.py", &[]);
-            let command =
-                Command { program: template.interpreter(), arguments, environment, directory: "/var/task".into() };
-            let plan = self.jail(command, template.steps(spec, self.means));
-            return Cell::start(plan, None).await.map_err(start("start a process in new namespaces"));
+            let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
+            let command = self.inside(spec, &template, &client, log_stream, runtime_api);
+            let plan = self.jail(&command, template.steps(spec, self.means));
+            return Cell::launch(plan, None).map_err(start("start a process in new namespaces"));
         }
-        let (command, temporary) =
-            self.outside(spec, interpreter, log_stream, runtime_api).map_err(start("prepare a folder"))?;
+        let (command, temporary) = self
+            .outside(spec, interpreter, &client, log_stream, runtime_api)
+            .map_err(start("prepare a folder"))?;
         #[cfg(target_os = "linux")]
-        let plan = self.jail(command, Vec::new());
+        let plan = self.jail(&command, Vec::new());
         #[cfg(not(target_os = "linux"))]
         let plan = super::cell_plain::PlainPlan {
             program: command.program,
@@ -100,7 +120,7 @@ impl Host {
             environment: command.environment,
             directory: command.directory,
         };
-        Cell::start(plan, Some(temporary)).await.map_err(start("start a process"))
+        Cell::launch(plan, Some(temporary)).map_err(start("start a process"))
     }
 
     fn arguments(&self, bootstrap: &str, flags: &[&str]) -> Vec<String> {
@@ -116,22 +136,17 @@ impl Host {
         &self,
         spec: &EnvironmentSpec,
         interpreter: &Interpreter,
+        client: &ClientFiles,
         log_stream: &str,
         runtime_api: &str,
     ) -> io::Result<(Command, Utf8PathBuf)> {
         let temporary = self.work.join("tmp").join(uuid::Uuid::new_v4().simple().to_string());
-        let folder = self.work.join("runtime");
         fs_err::create_dir_all(&temporary)?;
-        fs_err::create_dir_all(&folder)?;
-        let bootstrap = folder.join("bootstrap.py");
-        if fs_err::read_to_string(&bootstrap).ok().as_deref() != Some(BOOTSTRAP) {
-            fs_err::write(&bootstrap, BOOTSTRAP)?;
-        }
-        let library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(|path| path.as_str());
+        let library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
         let outside = Outside { library, temporary: temporary.as_str() };
         let environment = variables(spec, log_stream, runtime_api, Some(&outside)).into_iter().collect();
         // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
-        let arguments = self.arguments(bootstrap.as_str(), &["-s", "-S", "-B"]);
+        let arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
         let program = interpreter.executable.to_string();
         Ok((Command { program, arguments, environment, directory: spec.task.clone() }, temporary))
     }
@@ -139,17 +154,37 @@ impl Host {
 
 #[cfg(target_os = "linux")]
 impl Host {
-    fn template(&self, interpreter: &Interpreter) -> io::Result<Arc<Template>> {
+    /// The runtime as an environment with a root of its own sees it.
+    fn inside(
+        &self,
+        spec: &EnvironmentSpec,
+        template: &Template,
+        client: &ClientFiles,
+        log_stream: &str,
+        runtime_api: &str,
+    ) -> Command {
+        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
+        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
+        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+        Command {
+            program: template.interpreter(),
+            arguments: self.arguments(&format!("/var/runtime/{name}"), flags),
+            environment: variables(spec, log_stream, runtime_api, None).into_iter().collect(),
+            directory: "/var/task".into(),
+        }
+    }
+
+    fn template(&self, interpreter: &Interpreter, client: &ClientFiles) -> io::Result<Arc<Template>> {
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(template) = templates.get(&interpreter.version.1) {
             return Ok(Arc::clone(template));
         }
-        let template = Arc::new(Template::write(&self.work, interpreter, BOOTSTRAP, self.means)?);
+        let template = Arc::new(Template::write(&self.work, interpreter, client, self.means)?);
         templates.insert(interpreter.version.1, Arc::clone(&template));
         Ok(template)
     }
 
-    fn jail(&self, command: Command, steps: Vec<super::jail::Step>) -> JailPlan {
+    fn jail(&self, command: &Command, steps: Vec<super::jail::Step>) -> JailPlan {
         let text = |text: &str| root::c_string(text);
         let program = text(&command.program);
         let arguments = command.arguments.iter().map(|argument| text(argument));
@@ -160,7 +195,11 @@ impl Host {
             runtime: RuntimeCommand {
                 arguments: std::iter::once(program.clone()).chain(arguments).collect(),
                 program,
-                environment: command.environment.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect(),
+                environment: command
+                    .environment
+                    .iter()
+                    .map(|(key, value)| text(&format!("{key}={value}")))
+                    .collect(),
                 directory: text(command.directory.as_str()),
                 identity: root::identity(self.means),
                 most_processes: self.means.pids.then_some(MOST_PROCESSES),

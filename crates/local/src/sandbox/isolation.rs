@@ -70,13 +70,21 @@ impl Means {
                     self.pids,
                     "functions see this machine's processes, and can signal those of the same user",
                 ),
-                feature("own IPC and host name", self.root, "functions share shared memory with this machine"),
+                feature(
+                    "own IPC and host name",
+                    self.root,
+                    "functions share shared memory with this machine",
+                ),
                 feature(
                     "own user",
                     self.root && (self.users || self.as_root),
                     "functions run as the user who runs the local cloud",
                 ),
-                feature("no new privileges", cfg!(target_os = "linux"), "functions can run set-user-id programs"),
+                feature(
+                    "no new privileges",
+                    cfg!(target_os = "linux"),
+                    "functions can run set-user-id programs",
+                ),
             ],
             refusal,
         }
@@ -92,18 +100,22 @@ pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, Isolat
         return (none, none.report(Some("process mode was asked for".into())));
     }
     let mut refusal = None;
-    let all = Means { root: true, users: true, pids: true, as_root };
-    let mut rungs = vec![all, Means { pids: false, ..all }];
-    if as_root {
-        rungs.insert(1, Means { users: false, ..all });
-    }
-    for means in rungs {
+    for means in rungs(as_root) {
         match probe::run(means, scratch) {
             Ok(()) => return (means, means.report(refusal)),
             Err(error) => refusal = refusal.or(Some(error)),
         }
     }
     (none, none.report(refusal))
+}
+
+/// What to try, best first: all of it; as root without a user namespace, which some hosts forbid
+/// altogether; without process numbers, where a container hides parts of `/proc`.
+#[cfg(target_os = "linux")]
+fn rungs(as_root: bool) -> Vec<Means> {
+    let all = Means { root: true, users: true, pids: true, as_root };
+    let without_users = as_root.then_some(Means { users: false, ..all });
+    [all].into_iter().chain(without_users).chain([Means { pids: false, ..all }]).collect()
 }
 
 /// Only Linux has what a jail is made of.
@@ -179,5 +191,25 @@ mod probe {
         poll(&mut ready, patience).ok().filter(|&count| count > 0)?;
         let mut bytes = [0; Record::SIZE];
         (nix::unistd::read(status, &mut bytes) == Ok(Record::SIZE)).then(|| Record::from_bytes(bytes))?
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_permits_the_best_permits_every_lower_rung() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let scratch = Utf8Path::from_path(folder.path()).expect("UTF-8 path");
+        let (best, report) = detect(Isolation::Best, scratch);
+        if best.root && best.users && best.pids {
+            assert_eq!(report.missing().count(), 0);
+            for means in rungs(best.as_root) {
+                assert_eq!(probe::run(means, scratch), Ok(()), "{means:?}");
+            }
+        } else {
+            assert!(report.refusal.is_some(), "a host that refuses says why: {report:?}");
+        }
     }
 }

@@ -225,7 +225,9 @@ unsafe fn clone(namespaces: c_int) -> c_long {
     let flags = namespaces | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with a null stack this is fork; the unused arguments are null
     // on every architecture, whatever their order there.
-    unsafe { libc::syscall(libc::SYS_clone, flags as c_long, 0 as c_long, 0 as c_long, 0 as c_long, 0 as c_long) }
+    unsafe {
+        libc::syscall(libc::SYS_clone, flags as c_long, 0 as c_long, 0 as c_long, 0 as c_long, 0 as c_long)
+    }
 }
 
 const CONTROL: RawFd = 3;
@@ -391,8 +393,8 @@ unsafe fn kill_children() {
         let length = libc::read(list, text.as_mut_ptr().cast(), text.len());
         libc::close(list);
         let mut pid: libc::pid_t = 0;
-        for index in 0..length.max(0) as usize {
-            match text[index] {
+        for byte in text.iter().take(length.max(0) as usize) {
+            match *byte {
                 digit @ b'0'..=b'9' => pid = pid * 10 + libc::pid_t::from(digit - b'0'),
                 _ if pid > 1 => {
                     libc::kill(pid, libc::SIGKILL);
@@ -427,7 +429,13 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
         libc::setsid();
         check(libc::dup2(LOG, 1))?;
         check(libc::dup2(LOG, 2))?;
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong);
+        libc::prctl(
+            libc::PR_SET_PDEATHSIG,
+            libc::SIGKILL as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+        );
         limit(libc::RLIMIT_NOFILE as c_int, 1024)?;
         limit(libc::RLIMIT_CORE as c_int, 0)?;
         if let Some(identity) = runtime.identity {
@@ -443,7 +451,13 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
         if let Some(most) = runtime.most_processes {
             limit(libc::RLIMIT_NPROC as c_int, most)?;
         }
-        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong))?;
+        check(libc::prctl(
+            libc::PR_SET_NO_NEW_PRIVS,
+            1 as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+            0 as c_ulong,
+        ))?;
         check(libc::chdir(runtime.directory.as_ptr()))?;
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
@@ -459,7 +473,9 @@ unsafe fn limit(resource: c_int, value: u64) -> Result<(), c_int> {
     let (this, resource) = (0 as c_long, c_long::from(resource));
     // SAFETY: both pairs have the layout of the kernel's `struct rlimit64` and live through the calls.
     unsafe {
-        check(libc::syscall(libc::SYS_prlimit64, this, resource, ptr::null::<u64>(), now.as_mut_ptr()) as c_int)?;
+        check(
+            libc::syscall(libc::SYS_prlimit64, this, resource, ptr::null::<u64>(), now.as_mut_ptr()) as c_int
+        )?;
         let value = value.min(now[1]);
         let wanted = [value, value];
         check(libc::syscall(libc::SYS_prlimit64, this, resource, wanted.as_ptr(), ptr::null::<u64>()) as c_int)
@@ -487,7 +503,13 @@ impl Step {
                 }
                 Self::Tmpfs { target, options, attributes } => {
                     let kind = c"tmpfs".as_ptr();
-                    check(libc::mount(kind, target.as_ptr(), kind, *attributes as c_ulong, options.as_ptr().cast()))
+                    check(libc::mount(
+                        kind,
+                        target.as_ptr(),
+                        kind,
+                        *attributes as c_ulong,
+                        options.as_ptr().cast(),
+                    ))
                 }
                 Self::Proc { target } => {
                     let flags = attribute::NO_SUID | attribute::NO_DEV | attribute::NO_EXEC;
@@ -556,7 +578,9 @@ unsafe fn forbid(target: &CStr, attributes: u64) -> Result<(), c_int> {
         check(libc::statvfs(target.as_ptr(), &raw mut now))?;
         let present = now.f_flag;
         let mut flags = (present & 0xf) | attributes;
-        for (reported, flag) in [(1024, libc::MS_NOATIME), (2048, libc::MS_NODIRATIME), (4096, libc::MS_RELATIME)] {
+        for (reported, flag) in
+            [(1024, libc::MS_NOATIME), (2048, libc::MS_NODIRATIME), (4096, libc::MS_RELATIME)]
+        {
             if present & reported != 0 {
                 flags |= flag;
             }

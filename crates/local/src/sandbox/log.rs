@@ -131,7 +131,9 @@ impl Log {
         }
         if self.dropped > 0 {
             let dropped = std::mem::take(&mut self.dropped);
-            let text = format!("[layercake] {dropped} more bytes were printed; one call's log ends at {MOST_BYTES} bytes\n");
+            let text = format!(
+                "[layercake] {dropped} more bytes were printed; one call's log ends at {MOST_BYTES} bytes\n"
+            );
             self.push(now_ms(), text.as_bytes());
         }
     }
@@ -143,10 +145,18 @@ impl Log {
 
     pub(super) fn init_start(&mut self, runtime: Runtime, region: &Region) {
         let (version, arn) = (runtime.python_version(), runtime_version_arn(region, runtime));
-        self.platform(&format!("INIT_START Runtime Version: python:{version}.v1\tRuntime Version ARN: {arn}\n"));
+        self.platform(&format!(
+            "INIT_START Runtime Version: python:{version}.v1\tRuntime Version ARN: {arn}\n"
+        ));
     }
 
-    pub(super) fn init_report(&mut self, duration_ms: f64, phase: &str, status: &str, error_type: Option<&str>) {
+    pub(super) fn init_report(
+        &mut self,
+        duration_ms: f64,
+        phase: &str,
+        status: &str,
+        error_type: Option<&str>,
+    ) {
         let error_type = error_type.map(|name| format!("\tError Type: {name}")).unwrap_or_default();
         self.platform(&format!(
             "INIT_REPORT Init Duration: {duration_ms:.2} ms\tPhase: {phase}\tStatus: {status}{error_type}\n"
@@ -231,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_and_the_cut_is_said() {
-        let megabyte = [b'x'; 1024 * 1024].repeat(1);
+        let megabyte = vec![b'x'; 1024 * 1024];
         let mut log = Log::default();
         for _ in 0..20 {
             log.output(&megabyte);

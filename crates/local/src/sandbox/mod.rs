@@ -28,9 +28,12 @@ use self::{
 };
 use crate::interpreters::{Interpreters, NoInterpreter};
 
+#[cfg(target_os = "linux")]
 mod cell;
-#[cfg(not(target_os = "linux"))]
+mod cell_event;
+#[cfg(any(test, not(target_os = "linux")))]
 mod cell_plain;
+mod client;
 mod environment;
 mod exchange;
 mod failure;
@@ -224,7 +227,7 @@ pub struct Sandbox {
 
 #[derive(Debug)]
 struct Shared {
-    host: Host,
+    host: Arc<Host>,
     pool: Pool,
     keep_idle: Duration,
     stop: watch::Sender<bool>,
@@ -242,7 +245,7 @@ impl Sandbox {
     /// The same, with other knobs.
     pub fn with(config: SandboxConfig, tuning: Tuning) -> Arc<Self> {
         let shared = Arc::new(Shared {
-            host: Host::new(config.work, config.interpreters, config.isolation, tuning.client),
+            host: Arc::new(Host::new(config.work, config.interpreters, config.isolation, tuning.client)),
             pool: Pool::new(tuning.most_environments, tuning.patience),
             keep_idle: tuning.keep_idle,
             stop: watch::Sender::new(false),
@@ -288,7 +291,7 @@ impl Sandbox {
 
 impl Shared {
     async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
-        let (lease, acquired) = self.pool.acquire(Key::of(&spec)).await?;
+        let (mut lease, acquired) = self.pool.acquire(Key::of(&spec)).await?;
         let mut environment = match acquired {
             Acquired::Warm(mut environment) => {
                 if environment.has_died() {
@@ -313,7 +316,7 @@ impl Shared {
         };
         if result.is_err() {
             environment.end().await;
-        } else if let Err((_lease, environment)) = lease.give_back(environment) {
+        } else if let Some(environment) = lease.give_back(environment) {
             environment.end().await;
         }
         result

@@ -114,7 +114,8 @@ impl Pool {
             return Ok(Some((Acquired::Start { evicted: None }, retirement)));
         }
         // The one that has been idle longest gives way; its place is taken over.
-        let oldest = state.idle.iter().filter(|(_, idle)| !idle.is_empty()).min_by_key(|(_, idle)| idle[0].since);
+        let oldest =
+            state.idle.iter().filter(|(_, idle)| !idle.is_empty()).min_by_key(|(_, idle)| idle[0].since);
         let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return Ok(None) };
         let evicted = state.idle.get_mut(&oldest).map(|idle| idle.remove(0).environment);
         Ok(Some((Acquired::Start { evicted }, retirement)))
@@ -124,8 +125,12 @@ impl Pool {
     pub(super) fn retire(&self, function_arn: &str) -> Vec<Environment> {
         let mut state = self.state();
         *state.retirements.entry(function_arn.to_owned()).or_default() += 1;
-        let keys: Vec<_> = state.idle.keys().filter(|key| key.function_arn == function_arn).cloned().collect();
-        keys.iter().flat_map(|key| state.idle.remove(key).unwrap_or_default()).map(|idle| idle.environment).collect()
+        let keys: Vec<_> =
+            state.idle.keys().filter(|key| key.function_arn == function_arn).cloned().collect();
+        keys.iter()
+            .flat_map(|key| state.idle.remove(key).unwrap_or_default())
+            .map(|idle| idle.environment)
+            .collect()
     }
 
     /// Takes out what has been idle for so long, or has died.
@@ -146,7 +151,8 @@ impl Pool {
     pub(super) fn close(&self) -> Vec<Environment> {
         let mut state = self.state();
         state.closed = true;
-        let idle = std::mem::take(&mut state.idle).into_values().flatten().map(|idle| idle.environment).collect();
+        let idle =
+            std::mem::take(&mut state.idle).into_values().flatten().map(|idle| idle.environment).collect();
         drop(state);
         self.freed.notify_waiters();
         idle
@@ -173,21 +179,20 @@ impl Pool {
 }
 
 impl Lease<'_> {
-    /// Gives an environment back after a call. Both come back when it may not be kept: then the
-    /// environment must end before the lease does.
-    pub(super) fn give_back(mut self, environment: Environment) -> Result<(), (Self, Environment)> {
+    /// Gives an environment back after a call. It comes out again when it may not be kept: then it
+    /// must end before the lease does.
+    pub(super) fn give_back(&mut self, environment: Environment) -> Option<Environment> {
         let mut state = self.pool.state();
         let now = state.retirements.get(&self.key.function_arn).copied().unwrap_or_default();
         if state.closed || now != self.retirement {
-            drop(state);
-            return Err((self, environment));
+            return Some(environment);
         }
         self.returned = true;
         let idle = Idle { environment, since: Instant::now() };
         state.idle.entry(self.key.clone()).or_default().push(idle);
         drop(state);
         self.pool.freed.notify_waiters();
-        Ok(())
+        None
     }
 }
 

@@ -10,6 +10,7 @@ use nix::libc::{self, c_int};
 
 use super::{
     EnvironmentSpec,
+    client::ClientFiles,
     isolation::Means,
     jail::{IdMaps, Identity, Step, attribute},
 };
@@ -24,14 +25,23 @@ const ALL_IDS: u64 = 4_294_967_295;
 const CONFINED: u64 = attribute::READ_ONLY | attribute::NO_SUID | attribute::NO_DEV;
 
 /// Host folders that every environment sees as they are.
-const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/etc/ssl", "/etc/pki"];
+const SYSTEM: &[&str] =
+    &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/etc/ssl", "/etc/pki"];
 /// Folders of the host whose content is the user's and not the system's.
 const HIDDEN: &[&str] = &["/usr/local", "/usr/lib/python3/dist-packages"];
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Small files that are taken over from the host when they exist.
-const COPIED: &[&str] =
-    &["ld.so.cache", "nsswitch.conf", "protocols", "services", "localtime", "gai.conf", "host.conf", "mime.types"];
+const COPIED: &[&str] = &[
+    "ld.so.cache",
+    "nsswitch.conf",
+    "protocols",
+    "services",
+    "localtime",
+    "gai.conf",
+    "host.conf",
+    "mime.types",
+];
 
 pub(super) fn c_string(text: &str) -> CString {
     // A path with a zero byte names no file on any host; a cut one fails as missing would.
@@ -48,7 +58,12 @@ pub(super) struct Template {
 
 impl Template {
     /// Writes the template below `work`, over whatever is there.
-    pub(super) fn write(work: &Utf8Path, interpreter: &Interpreter, bootstrap: &str, means: Means) -> io::Result<Self> {
+    pub(super) fn write(
+        work: &Utf8Path,
+        interpreter: &Interpreter,
+        client: &ClientFiles,
+        means: Means,
+    ) -> io::Result<Self> {
         let interpreter_name = format!("python3.{}", interpreter.version.1);
         let root = work.join("roots").join(&interpreter_name);
         if root.exists() {
@@ -63,7 +78,10 @@ impl Template {
         template.system()?;
         template.etc(means)?;
         template.python(interpreter)?;
-        template.file("var/runtime/bootstrap.py", bootstrap)?;
+        template.file("var/runtime/bootstrap.py", fs_err::read(&client.source)?)?;
+        if let Some(bytecode) = &client.bytecode {
+            template.file("var/runtime/bootstrap.pyc", fs_err::read(bytecode)?)?;
+        }
         for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
             template.link(&format!("dev/{name}"), &format!("/proc/self/{target}"))?;
         }
@@ -91,7 +109,11 @@ impl Template {
     }
 
     fn bind(&mut self, source: &Utf8Path, target: &str) -> io::Result<()> {
-        if source.is_dir() { self.folder(target)? } else { self.file(target, "")? }
+        if source.is_dir() {
+            self.folder(target)?;
+        } else {
+            self.file(target, "")?;
+        }
         self.binds.push((source.to_owned(), target.to_owned()));
         Ok(())
     }

@@ -190,7 +190,11 @@ impl Connection<'_> {
                 Body::Whole(payload) => self.exchange.fail_init(self.generation, payload, &head.error_type),
                 Body::TooLarge => Err(Refusal::TooLarge),
             },
-            _ => return self.write("404 Not Found", "text/plain; charset=utf-8", b"404 page not found\n").await,
+            _ => {
+                return self
+                    .write("404 Not Found", "text/plain; charset=utf-8", b"404 page not found\n")
+                    .await;
+            }
         };
         match answered {
             Ok(()) => self.write("202 Accepted", "application/json", b"{\"status\":\"OK\"}\n").await,
@@ -247,7 +251,9 @@ impl Connection<'_> {
 
     async fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
         let (status, message, kind) = match refusal {
-            Refusal::InvalidRequestId => ("400 Bad Request", "Invalid request ID".to_owned(), "InvalidRequestID"),
+            Refusal::InvalidRequestId => {
+                ("400 Bad Request", "Invalid request ID".to_owned(), "InvalidRequestID")
+            }
             Refusal::InvalidStateTransition => {
                 ("403 Forbidden", "Invalid state transition".to_owned(), "InvalidStateTransition")
             }
@@ -308,11 +314,8 @@ fn parse_head(bytes: &[u8]) -> Option<Head> {
     if !words.next()?.starts_with("HTTP/1.") {
         return None;
     }
-    let mut head = Head {
-        method: method.to_owned(),
-        path: target.split('?').next()?.to_owned(),
-        ..Head::default()
-    };
+    let mut head =
+        Head { method: method.to_owned(), path: target.split('?').next()?.to_owned(), ..Head::default() };
     for line in lines {
         let (name, value) = line.split_once(':')?;
         let value = value.trim();
@@ -366,7 +369,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_and_its_answer() {
-        let answer = "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nContent-Length: 2\r\n\r\nok";
+        let answer =
+            "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nContent-Length: 2\r\n\r\nok";
         insta::assert_snapshot!(check(format!("{NEXT}{answer}").as_bytes()).await, @r#"
         HTTP/1.1 200 OK
         Content-Type: application/json
@@ -403,14 +407,18 @@ mod tests {
         insta::assert_snapshot!(check(post("invocation/id-1/response", 0).as_bytes()).await, @r#"
         HTTP/1.1 403 Forbidden
         Content-Type: application/json
-        Content-Length: 80
+        Content-Length: 81
 
         {"errorMessage":"Invalid state transition","errorType":"InvalidStateTransition"}
         "#);
         let other = check(format!("{NEXT}{}", post("invocation/other/response", 0)).as_bytes()).await;
         assert!(other.contains("400 Bad Request"), "{other}");
-        assert!(other.contains(r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#), "{other}");
-        let mut large = format!("{NEXT}{}", post("invocation/id-1/response", SYNC_RESPONSE_BYTES + 1)).into_bytes();
+        assert!(
+            other.contains(r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#),
+            "{other}"
+        );
+        let mut large =
+            format!("{NEXT}{}", post("invocation/id-1/response", SYNC_RESPONSE_BYTES + 1)).into_bytes();
         large.resize(large.len() + SYNC_RESPONSE_BYTES as usize + 1, b'x');
         let large = check(&large).await;
         assert!(large.contains("413 Request Entity Too Large"), "{large}");

@@ -102,7 +102,11 @@ impl Credentials {
         const ANY: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let text = |purpose: &str, alphabet: &[u8], length: usize| -> String {
             let blocks = (0u32..).flat_map(|block| {
-                Sha256::new().chain_update(purpose).chain_update(function_arn).chain_update(block.to_le_bytes()).finalize()
+                Sha256::new()
+                    .chain_update(purpose)
+                    .chain_update(function_arn)
+                    .chain_update(block.to_le_bytes())
+                    .finalize()
             });
             blocks.take(length).map(|byte| char::from(alphabet[usize::from(byte) % alphabet.len()])).collect()
         };

@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::{Cloud, LambdaError, Source, now, packages};
 use crate::{
     RetiredRuntimes,
-    store::{AttachedLayer, ChangeError, FunctionRecord, Logging, Scope, Settings, State, StoreError, Update},
+    store::{
+        AttachedLayer, ChangeError, FunctionRecord, Logging, Scope, Settings, State, StoreError, Update,
+    },
 };
 
 /// A function as a caller names it.
@@ -113,18 +115,53 @@ const RESERVED: [&str; 18] = [
 ];
 
 /// Identifiers that the service takes for new functions besides Python's (FACTS.md §5).
-const OTHER_RUNTIMES: [&str; 25] = [
-    "nodejs16.x", "nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x", "nodejs26.x", "java8.al2", "java11",
-    "java17", "java21", "java25", "java8.al2023", "java11.al2023", "java17.al2023", "dotnet6", "dotnet8",
-    "dotnet10", "ruby3.2", "ruby3.3", "ruby3.4", "ruby4.0", "provided.al2", "provided.al2023", "custom",
-    "nodejs",
+const OTHER_RUNTIMES: [&str; 24] = [
+    "nodejs16.x",
+    "nodejs18.x",
+    "nodejs20.x",
+    "nodejs22.x",
+    "nodejs24.x",
+    "nodejs26.x",
+    "java8.al2",
+    "java11",
+    "java17",
+    "java21",
+    "java25",
+    "java8.al2023",
+    "java11.al2023",
+    "java17.al2023",
+    "dotnet6",
+    "dotnet8",
+    "dotnet10",
+    "ruby3.2",
+    "ruby3.3",
+    "ruby3.4",
+    "ruby4.0",
+    "provided.al2",
+    "provided.al2023",
+    "custom",
 ];
 
 /// Identifiers that the service knows and does not take for new functions any more.
 const RETIRED_RUNTIMES: [&str; 18] = [
-    "nodejs", "nodejs4.3", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x", "nodejs14.x",
-    "nodejs4.3-edge", "java8", "python2.7", "dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1",
-    "go1.x", "ruby2.5", "ruby2.7", "provided",
+    "nodejs",
+    "nodejs4.3",
+    "nodejs6.10",
+    "nodejs8.10",
+    "nodejs10.x",
+    "nodejs12.x",
+    "nodejs14.x",
+    "nodejs4.3-edge",
+    "java8",
+    "python2.7",
+    "dotnetcore1.0",
+    "dotnetcore2.0",
+    "dotnetcore2.1",
+    "dotnetcore3.1",
+    "go1.x",
+    "ruby2.5",
+    "ruby2.7",
+    "provided",
 ];
 
 impl Cloud {
@@ -199,7 +236,11 @@ impl Cloud {
     }
 
     /// One function.
-    pub(crate) fn function(&self, scope: &Scope, function: &FunctionRef) -> Result<FunctionRecord, LambdaError> {
+    pub(crate) fn function(
+        &self,
+        scope: &Scope,
+        function: &FunctionRef,
+    ) -> Result<FunctionRecord, LambdaError> {
         let missing = || LambdaError::NoSuchFunction { arn: function.arn(scope) };
         if let Some(Qualifier::Other(_)) = function.qualifier {
             return Err(missing());
@@ -314,13 +355,18 @@ impl Cloud {
     }
 
     /// Deletes a function and everything only it needs.
-    pub(crate) async fn delete_function(&self, scope: Scope, function: FunctionRef) -> Result<(), LambdaError> {
+    pub(crate) async fn delete_function(
+        &self,
+        scope: Scope,
+        function: FunctionRef,
+    ) -> Result<(), LambdaError> {
         self.function(&scope, &function)?;
         let arn = function.arn(&scope);
         let retired = function_arn(&scope, &function.name);
         self.prepared.forget(&scope, &function.name);
-        let deleted =
-            self.blocking(move |store| Ok::<_, LambdaError>(store.delete_function(&scope, &function.name)?)).await?;
+        let deleted = self
+            .blocking(move |store| Ok::<_, LambdaError>(store.delete_function(&scope, &function.name)?))
+            .await?;
         self.sandbox.retire(&retired).await;
         if deleted { Ok(()) } else { Err(LambdaError::NoSuchFunction { arn }) }
     }
@@ -447,7 +493,8 @@ impl Cloud {
             });
         }
         for (place, first) in parsed.iter().enumerate() {
-            if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer) {
+            if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer)
+            {
                 return Err(LambdaError::SameLayerTwice {
                     first: arns[place].clone(),
                     second: arns[second].clone(),
@@ -502,7 +549,8 @@ impl FunctionChanges {
         set(&mut settings.logging.format, self.log_format);
         set(&mut settings.logging.group, self.log_group);
         if let Some(variables) = self.variables {
-            settings.variables = Some(variables.into_iter().collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty());
+            settings.variables =
+                Some(variables.into_iter().collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty());
         }
         let logging = &mut settings.logging;
         if logging.format == "JSON" {
@@ -519,7 +567,11 @@ impl FunctionChanges {
     }
 }
 
-fn check_changeable(scope: &Scope, record: &FunctionRecord, revision: Option<&str>) -> Result<(), LambdaError> {
+fn check_changeable(
+    scope: &Scope,
+    record: &FunctionRecord,
+    revision: Option<&str>,
+) -> Result<(), LambdaError> {
     if record.state == State::Pending {
         return Err(LambdaError::Pending);
     }

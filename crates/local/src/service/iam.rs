@@ -20,7 +20,9 @@ pub(crate) struct NewRole {
 impl Cloud {
     /// Creates a role.
     pub(crate) async fn create_role(&self, new: NewRole) -> Result<RoleRecord, IamError> {
-        if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&new.assume_role_policy).is_err() {
+        if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&new.assume_role_policy)
+            .is_err()
+        {
             return Err(IamError::MalformedPolicy);
         }
         let letters = Uuid::new_v4().simple().to_string().to_uppercase();
@@ -47,9 +49,7 @@ impl Cloud {
 
     /// One role.
     pub(crate) fn role(&self, name: &str) -> Result<RoleRecord, IamError> {
-        self.store
-            .role(&self.account, name)?
-            .ok_or_else(|| IamError::NoSuchRole { name: name.to_owned() })
+        self.store.role(&self.account, name)?.ok_or_else(|| IamError::NoSuchRole { name: name.to_owned() })
     }
 
     /// Roles by name; the second value says where the next page begins.
@@ -92,7 +92,11 @@ impl Cloud {
         self.role(&role)?;
         let account = self.account.clone();
         self.blocking(move |store| {
-            if store.detach_policy(&account, &role, &arn)? { Ok(()) } else { Err(IamError::NotAttached { arn }) }
+            if store.detach_policy(&account, &role, &arn)? {
+                Ok(())
+            } else {
+                Err(IamError::NotAttached { arn })
+            }
         })
         .await
     }

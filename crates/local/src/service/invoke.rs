@@ -47,7 +47,11 @@ pub(crate) struct Invoked {
 
 impl Cloud {
     /// Whether a function can be invoked now.
-    pub(crate) fn invocable(&self, scope: &Scope, function: &FunctionRef) -> Result<FunctionRecord, LambdaError> {
+    pub(crate) fn invocable(
+        &self,
+        scope: &Scope,
+        function: &FunctionRef,
+    ) -> Result<FunctionRecord, LambdaError> {
         let record = self.function(scope, function).map_err(|error| match error {
             // Invoke alone names the version it looked for (FACTS.md §2).
             LambdaError::NoSuchFunction { .. } if function.qualifier.is_none() => {
@@ -78,11 +82,7 @@ impl Cloud {
             group: record.running().logging.group.clone(),
             stream: outcome.log_stream.clone(),
             ingested: now(),
-            events: outcome
-                .log
-                .iter()
-                .map(|event| (event.timestamp_ms, event.text.clone()))
-                .collect(),
+            events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
         });
         Ok(Invoked { outcome })
     }
@@ -118,8 +118,12 @@ impl Cloud {
             task: task.path().to_owned(),
             opt: opt.as_ref().map(|tree| tree.path().to_owned()),
         };
-        let prepared =
-            Arc::new(Prepared { settings: settings.id.clone(), spec: Arc::new(spec), _task: task, _opt: opt });
+        let prepared = Arc::new(Prepared {
+            settings: settings.id.clone(),
+            spec: Arc::new(spec),
+            _task: task,
+            _opt: opt,
+        });
         self.prepared.lock().insert(key, Arc::clone(&prepared));
         Ok(prepared)
     }
@@ -151,26 +155,30 @@ pub(crate) fn invoked_arn(scope: &Scope, function: &FunctionRef) -> String {
 
 /// Whether bytes are JSON; if not, what Lambda's parser says about them (FACTS.md §2).
 pub(crate) fn check_event(event: &Bytes) -> Result<(), LambdaError> {
+    if let Err(error) = std::str::from_utf8(event) {
+        return Err(LambdaError::EventNotJson { why: utf8_fault(event, error.valid_up_to()) });
+    }
     match serde_json::from_slice::<serde::de::IgnoredAny>(event) {
         Ok(_) => Ok(()),
         Err(error) => Err(LambdaError::EventNotJson { why: json_fault(event, &error) }),
     }
 }
 
-fn json_fault(event: &[u8], error: &serde_json::Error) -> String {
+/// Where the parser stopped, as it says it.
+fn place(line: usize, column: usize) -> String {
     const SOURCE: &str = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)";
-    let place = |line: usize, column: usize| format!("\n at {SOURCE}; line: {line}, column: {column}]");
-    if let Err(utf8) = std::str::from_utf8(event) {
-        let at = utf8.valid_up_to();
-        let line_start = event[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |found| found + 1);
-        let line = event[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        return format!("Invalid UTF-8 start byte 0x{:02x}{}", event[at], place(line, at - line_start + 3));
-    }
+    format!("\n at {SOURCE}; line: {line}, column: {column}]")
+}
+
+fn utf8_fault(event: &[u8], at: usize) -> String {
+    let line_start = event[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |found| found + 1);
+    let line = event[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+    format!("Invalid UTF-8 start byte 0x{:02x}{}", event[at], place(line, at - line_start + 2))
+}
+
+fn json_fault(event: &[u8], error: &serde_json::Error) -> String {
     if error.is_eof() {
-        return format!(
-            "Unexpected end-of-input{}",
-            place(error.line().max(1), error.column() + 1)
-        );
+        return format!("Unexpected end-of-input{}", place(error.line().max(1), error.column() + 1));
     }
     let line = event.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let rest = line.get(error.column().saturating_sub(1)..).unwrap_or_default();

@@ -113,7 +113,8 @@ impl Cloud {
         limit: usize,
     ) -> Result<(Vec<LogGroupRecord>, Option<String>), LogsError> {
         self.logs.flush().await;
-        let mut groups = self.store.log_groups(scope, prefix, pattern, token.unwrap_or_default(), limit + 1)?;
+        let mut groups =
+            self.store.log_groups(scope, prefix, pattern, token.unwrap_or_default(), limit + 1)?;
         let more = groups.len() > limit;
         groups.truncate(limit);
         let next = if more { groups.last().map(|last| last.name.clone()) } else { None };
@@ -192,7 +193,8 @@ impl Cloud {
             }
         }
         if let Some(prefix) = &get.stream_prefix {
-            streams = self.store.log_streams(scope, group, prefix)?.into_iter().map(|found| found.name).collect();
+            streams =
+                self.store.log_streams(scope, group, prefix)?.into_iter().map(|found| found.name).collect();
             if streams.is_empty() {
                 return Ok(EventPage {
                     events: Vec::new(),
@@ -254,7 +256,8 @@ impl Place {
         let [kind, time, id] = parts[..] else {
             return Err(LogsError::BadToken);
         };
-        let at = (time.parse().map_err(|_| LogsError::BadToken)?, id.parse().map_err(|_| LogsError::BadToken)?);
+        let at =
+            (time.parse().map_err(|_| LogsError::BadToken)?, id.parse().map_err(|_| LogsError::BadToken)?);
         match kind {
             "f" => Ok(Self::After(at)),
             "b" => Ok(Self::Before(at)),
@@ -297,6 +300,8 @@ impl Pattern {
 
     fn matches(&self, message: &str) -> bool {
         let has = |word: &String| message.contains(word.as_str());
-        self.all.iter().all(has) && !self.none.iter().any(has) && (self.any.is_empty() || self.any.iter().any(has))
+        self.all.iter().all(has)
+            && !self.none.iter().any(has)
+            && (self.any.is_empty() || self.any.iter().any(has))
     }
 }

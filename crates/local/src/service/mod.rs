@@ -57,8 +57,14 @@ impl Cloud {
         retired_runtimes: RetiredRuntimes,
     ) -> Result<Arc<Self>, StoreError> {
         let logs = LogSink::start(&store);
-        let cloud =
-            Arc::new(Self { store, sandbox, account, retired_runtimes, prepared: PreparedCache::default(), logs });
+        let cloud = Arc::new(Self {
+            store,
+            sandbox,
+            account,
+            retired_runtimes,
+            prepared: PreparedCache::default(),
+            logs,
+        });
         for (scope, name) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name);
         }
@@ -71,7 +77,10 @@ impl Cloud {
     }
 
     /// Runs store work that waits for the disk on a thread that may wait.
-    async fn blocking<T, E>(&self, work: impl FnOnce(&Arc<Store>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    async fn blocking<T, E>(
+        &self,
+        work: impl FnOnce(&Arc<Store>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,

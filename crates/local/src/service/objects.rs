@@ -10,7 +10,9 @@ use super::{
     digest::{self, Digest, from_hex, to_hex},
     now,
 };
-use crate::store::{Blob, BucketRecord, ListedObjects, ObjectHeaders, ObjectRecord, PartRecord, Scope, UploadRecord};
+use crate::store::{
+    Blob, BucketRecord, ListedObjects, ObjectHeaders, ObjectRecord, PartRecord, Scope, UploadRecord,
+};
 
 /// An object that came in whole.
 pub(crate) struct NewObject {
@@ -82,9 +84,11 @@ impl Cloud {
     /// Deletes an empty bucket.
     pub(crate) async fn delete_bucket(&self, name: String) -> Result<(), ObjectError> {
         self.bucket(&name)?;
-        self.blocking(move |store| {
-            if store.delete_bucket(&name)? { Ok(()) } else { Err(ObjectError::BucketNotEmpty) }
-        })
+        self.blocking(
+            move |store| {
+                if store.delete_bucket(&name)? { Ok(()) } else { Err(ObjectError::BucketNotEmpty) }
+            },
+        )
         .await
     }
 
@@ -149,7 +153,11 @@ impl Cloud {
     }
 
     /// Lists objects.
-    pub(crate) fn list_objects(&self, bucket: &str, request: &ListingRequest) -> Result<ListedObjects, ObjectError> {
+    pub(crate) fn list_objects(
+        &self,
+        bucket: &str,
+        request: &ListingRequest,
+    ) -> Result<ListedObjects, ObjectError> {
         self.bucket(bucket)?;
         if request.limit == 0 {
             return Ok(ListedObjects::default());
@@ -265,8 +273,10 @@ impl Cloud {
             let blob = writer.finish()?;
             let mut checksums = digest.finish().checksums;
             if let Some(algorithm) = algorithm.filter(|_| composite) {
-                let sums: Vec<_> =
-                    parts.iter().filter_map(|part| part.checksums.get(algorithm).map(String::as_str)).collect();
+                let sums: Vec<_> = parts
+                    .iter()
+                    .filter_map(|part| part.checksums.get(algorithm).map(String::as_str))
+                    .collect();
                 if sums.len() == parts.len()
                     && let Some(sum) = digest::composite(algorithm, &sums)
                 {
@@ -290,7 +300,12 @@ impl Cloud {
     }
 
     /// Throws an upload away.
-    pub(crate) async fn abort_upload(&self, bucket: String, key: String, id: String) -> Result<(), ObjectError> {
+    pub(crate) async fn abort_upload(
+        &self,
+        bucket: String,
+        key: String,
+        id: String,
+    ) -> Result<(), ObjectError> {
         self.upload(&bucket, &key, &id)?;
         self.blocking(move |store| Ok(store.end_upload(&bucket, &key, &id, None)?)).await
     }

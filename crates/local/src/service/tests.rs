@@ -1,1 +1,177 @@
-//! What the services promise, by their own words.
+//! What the services decide without a client in between.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use camino::Utf8PathBuf;
+use layercake_core::aws::FunctionName;
+
+use super::{invoke::check_event, *};
+use crate::{
+    interpreters::Interpreters,
+    sandbox::{Isolation, SandboxConfig},
+    store::{FunctionRecord, State, Update},
+};
+
+fn cloud(data: &camino::Utf8Path) -> Arc<Cloud> {
+    let store = Store::open(data).expect("a store");
+    let sandbox = Sandbox::new(SandboxConfig {
+        work: store.work(),
+        interpreters: Interpreters::default(),
+        isolation: Isolation::Best,
+    });
+    let account = "123456789012".parse().expect("an account");
+    Cloud::new(store, sandbox, account, RetiredRuntimes::Refuse).expect("a cloud")
+}
+
+fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = Utf8PathBuf::try_from(folder.path().join("data")).expect("UTF-8");
+    (folder, path)
+}
+
+fn zip(text: &str) -> Vec<u8> {
+    let mut writer = layercake_core::zip::ZipWriter::new(Vec::new());
+    writer
+        .file_from_bytes("app.py", layercake_core::zip::FileMode::Regular, text.as_bytes())
+        .expect("memory");
+    writer.finish().expect("memory").0
+}
+
+fn source(cloud: &Cloud, text: &str) -> Option<Source> {
+    let mut writer = cloud.store.new_blob().expect("a writer");
+    writer.write(&zip(text)).expect("room");
+    Some(Source::Zip(writer))
+}
+
+fn function(name: &str) -> FunctionRef {
+    FunctionRef { name: name.parse().expect("a function name"), qualifier: None }
+}
+
+async fn create(cloud: &Arc<Cloud>, name: &str, layers: Vec<String>) -> Result<FunctionRecord, LambdaError> {
+    let changes = FunctionChanges {
+        runtime: Some("python3.12".to_owned()),
+        handler: Some("app.handler".to_owned()),
+        layers: Some(layers),
+        ..FunctionChanges::default()
+    };
+    let new = NewFunction {
+        name: name.parse().expect("a function name"),
+        source: source(cloud, name),
+        architecture: None,
+        changes,
+        tags: BTreeMap::new(),
+    };
+    cloud.create_function(here(cloud), new).await
+}
+
+fn here(cloud: &Cloud) -> Scope {
+    cloud.scope("us-east-1".parse().expect("a region"))
+}
+
+async fn settled(cloud: &Cloud, name: &str) -> FunctionRecord {
+    loop {
+        let record = cloud.function(&here(cloud), &function(name)).expect("the function");
+        if record.state != State::Pending && !matches!(record.update, Update::InProgress { .. }) {
+            return record;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Names of what lies in the folders of the store.
+fn kept(data: &camino::Utf8Path) -> usize {
+    ["trees", "merged", "beside"]
+        .iter()
+        .map(|folder| data.join(folder).read_dir_utf8().expect("a folder").count())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_takes_everything_with_it() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    let mut layers = Vec::new();
+    for name in ["low", "high"] {
+        let layer = NewLayer {
+            name: name.parse().expect("a layer name"),
+            source: source(&cloud, name),
+            description: String::new(),
+            license: None,
+            runtimes: None,
+            architectures: None,
+        };
+        let record = cloud.publish_layer_version(here(&cloud), layer).await.expect("a version");
+        layers.push(format!("arn:aws:lambda:us-east-1:123456789012:layer:{name}:{}", record.version));
+    }
+    create(&cloud, "f", layers).await.expect("a function");
+    assert_eq!(settled(&cloud, "f").await.state, State::Active);
+    for name in ["low", "high"] {
+        cloud
+            .delete_layer_version(here(&cloud), name.parse().expect("a layer name"), 1)
+            .await
+            .expect("deleted");
+    }
+    assert_eq!(kept(&data), 4, "code, two layers, and the two in one");
+    cloud.delete_function(here(&cloud), function("f")).await.expect("deleted");
+    // The last pin of a tree may be let go in the background.
+    while kept(&data) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let blobs: usize = data
+        .join("blobs")
+        .read_dir_utf8()
+        .expect("a folder")
+        .map(|shelf| shelf.expect("a shelf").path().read_dir_utf8().expect("a folder").count())
+        .sum();
+    assert_eq!(blobs, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_cut_off_is_taken_up_again() {
+    let (_folder, data) = folder();
+    let first = cloud(&data);
+    create(&first, "f", Vec::new()).await.expect("a function");
+    let mut record = settled(&first, "f").await;
+    // As a process leaves it that is killed between the answer and the unpacking.
+    record.state = State::Pending;
+    record.update = Update::None;
+    let name: FunctionName = record.name.clone();
+    first
+        .store
+        .change_function(&here(&first), &name, |stored| {
+            *stored = record;
+            Ok::<_, LambdaError>(())
+        })
+        .expect("changed");
+    first.store.close();
+    fs_err::remove_dir_all(data.join("trees")).expect("removed");
+    drop(first);
+    let second = cloud(&data);
+    let record = settled(&second, "f").await;
+    assert_eq!((record.state, record.update), (State::Active, Update::Successful));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_store_takes_nothing_more() {
+    let (_folder, data) = folder();
+    let first = cloud(&data);
+    first.store.close();
+    let second = cloud(&data);
+    let refused = create(&first, "f", Vec::new()).await.expect_err("closed");
+    assert!(matches!(refused, LambdaError::Store(StoreError::ShuttingDown)), "{refused}");
+    create(&second, "f", Vec::new()).await.expect("open");
+}
+
+#[test]
+fn events_that_are_not_json_are_told_as_lambda_does() {
+    let check = |event: &'static [u8]| match check_event(&Bytes::from_static(event)) {
+        Err(LambdaError::EventNotJson { why }) => why.lines().next().unwrap_or_default().to_owned(),
+        other => format!("{other:?}"),
+    };
+    insta::assert_snapshot!(check(b"{}"), @"Ok(())");
+    insta::assert_snapshot!(check(b"\"\x87\""), @"Invalid UTF-8 start byte 0x87");
+    insta::assert_snapshot!(check(b"hello"), @"Unrecognized token 'hello': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')");
+    insta::assert_snapshot!(check(b"{\"a\": "), @"Unexpected end-of-input");
+    insta::assert_snapshot!(check(b"<x>"), @"Unexpected character ('<' (code 60)): expected a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')");
+}

@@ -1,10 +1,6 @@
 //! Uploaded bytes, in files named by their SHA-256.
 
-use std::{
-    fs::File,
-    io::Write as _,
-    sync::Arc,
-};
+use std::{fs::File, io::Write as _, sync::Arc};
 
 use camino::Utf8PathBuf;
 use layercake_core::hash::{Hasher, Sha256};

@@ -46,7 +46,9 @@ impl Store {
     ) -> Result<Option<FunctionRecord>, StoreError> {
         self.read(|connection| {
             connection
-                .prepare_cached("SELECT record FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3")?
+                .prepare_cached(
+                    "SELECT record FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3",
+                )?
                 .query_row(params![scope.account.as_str(), scope.region.as_str(), name.as_str()], |row| {
                     row.get::<_, String>(0)
                 })
@@ -66,7 +68,9 @@ impl Store {
         let mut before = Vec::new();
         let changed = self.write(|transaction| {
             let found = transaction
-                .prepare_cached("SELECT record FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3")?
+                .prepare_cached(
+                    "SELECT record FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3",
+                )?
                 .query_row(params![scope.account.as_str(), scope.region.as_str(), name.as_str()], |row| {
                     row.get::<_, String>(0)
                 })
@@ -125,8 +129,8 @@ impl Store {
         let mut unfinished = Vec::new();
         for (account, region, text) in all {
             let record: FunctionRecord = from_json(&text, "a function")?;
-            let waits = record.state == super::State::Pending
-                || matches!(record.update, Update::InProgress { .. });
+            let waits =
+                record.state == super::State::Pending || matches!(record.update, Update::InProgress { .. });
             if let (true, Ok(account), Ok(region)) = (waits, account.parse(), region.parse()) {
                 unfinished.push((Scope { account, region }, record.name));
             }
@@ -172,7 +176,11 @@ fn uses(record: &FunctionRecord) -> Vec<(&'static str, Pinned)> {
     all
 }
 
-fn note_uses(transaction: &Transaction<'_>, scope: &Scope, record: &FunctionRecord) -> Result<(), StoreError> {
+fn note_uses(
+    transaction: &Transaction<'_>,
+    scope: &Scope,
+    record: &FunctionRecord,
+) -> Result<(), StoreError> {
     let (account, region, name) = (scope.account.as_str(), scope.region.as_str(), record.name.as_str());
     transaction.execute(
         "DELETE FROM function_uses WHERE account = ?1 AND region = ?2 AND name = ?3",

@@ -66,7 +66,10 @@ impl Store {
                     "SELECT name, record FROM layer_versions
                      WHERE account = ?1 AND region = ?2 AND name = ?3 AND version = ?4",
                 )?
-                .query_row(params![scope.account.as_str(), scope.region.as_str(), name.as_str(), version], text)
+                .query_row(
+                    params![scope.account.as_str(), scope.region.as_str(), name.as_str(), version],
+                    text,
+                )
                 .optional()?
                 .map(parsed)
                 .transpose()

@@ -47,7 +47,8 @@ impl DataLock {
                 Err(StoreError::InUse { data: root.to_owned(), holder: announced(root) })
             }
             Err((_, errno)) => {
-                Err(io::Error::new(io::Error::from(errno).kind(), format!("cannot lock `{path}`: {errno}")).into())
+                Err(io::Error::new(io::Error::from(errno).kind(), format!("cannot lock `{path}`: {errno}"))
+                    .into())
             }
         }
     }

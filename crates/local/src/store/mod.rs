@@ -132,8 +132,8 @@ pub(crate) struct Store {
     garbage: Mutex<BTreeSet<Pinned>>,
     /// Held while a tree is made, so that nobody makes the same one beside.
     unpacking: Mutex<()>,
-    /// Last, so that it is released after everything else.
-    lock: lock::DataLock,
+    /// Gone once the store is closed; nothing is written without it.
+    lock: Mutex<Option<lock::DataLock>>,
 }
 
 /// A thing on disk that a record may name.
@@ -180,7 +180,7 @@ impl Store {
             pins: Mutex::default(),
             garbage: Mutex::default(),
             unpacking: Mutex::default(),
-            lock,
+            lock: Mutex::new(Some(lock)),
         });
         store.forget_trees_of_an_earlier_boot()?;
         store.collect_everything()?;
@@ -199,7 +199,18 @@ impl Store {
 
     /// Leaves a note for other processes about who serves this folder and where.
     pub(crate) fn announce(&self, record: &ServerRecord) -> Result<(), StoreError> {
-        self.lock.announce(&self.root, record)
+        match &*held(&self.lock) {
+            Some(lock) => lock.announce(&self.root, record),
+            None => Err(StoreError::ShuttingDown),
+        }
+    }
+
+    /// Lets another process have the folder. Whoever still holds the store reads as before and
+    /// cannot write any more.
+    pub(crate) fn close(&self) {
+        // With the writer in hand no transaction is under way.
+        let _writer = held(&self.writer);
+        held(&self.lock).take();
     }
 
     /// Runs a statement or several that change nothing.
@@ -208,8 +219,14 @@ impl Store {
     }
 
     /// Runs statements as one transaction: all of them or none.
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut connection = held(&self.writer);
+        if held(&self.lock).is_none() {
+            return Err(StoreError::ShuttingDown);
+        }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;
         transaction.commit()?;

@@ -2,7 +2,9 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{BucketRecord, ObjectRecord, PartRecord, Pinned, Store, StoreError, UploadRecord, from_json, to_json};
+use super::{
+    BucketRecord, ObjectRecord, PartRecord, Pinned, Store, StoreError, UploadRecord, from_json, to_json,
+};
 
 /// One page of a listing.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +67,12 @@ impl Store {
     }
 
     /// Remembers an object, in place of one of the same key.
-    pub(crate) fn put_object(&self, bucket: &str, key: &str, record: &ObjectRecord) -> Result<(), StoreError> {
+    pub(crate) fn put_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        record: &ObjectRecord,
+    ) -> Result<(), StoreError> {
         let replaced = self.write(|transaction| put(transaction, bucket, key, record))?;
         self.collect(replaced)
     }
@@ -251,8 +258,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let dropped = self.write(|transaction| {
             let mut dropped = drop_parts(transaction, id)?;
-            transaction
-                .execute("DELETE FROM uploads WHERE bucket = ?1 AND key = ?2 AND id = ?3", [bucket, key, id])?;
+            transaction.execute(
+                "DELETE FROM uploads WHERE bucket = ?1 AND key = ?2 AND id = ?3",
+                [bucket, key, id],
+            )?;
             if let Some(record) = object {
                 dropped.extend(put(transaction, bucket, key, record)?);
             }
@@ -285,7 +294,9 @@ fn put(
     record: &ObjectRecord,
 ) -> Result<Option<Pinned>, StoreError> {
     let replaced: Option<String> = transaction
-        .query_row("SELECT sha256 FROM objects WHERE bucket = ?1 AND key = ?2", [bucket, key], |row| row.get(0))
+        .query_row("SELECT sha256 FROM objects WHERE bucket = ?1 AND key = ?2", [bucket, key], |row| {
+            row.get(0)
+        })
         .optional()?;
     transaction.execute(
         "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4)",

@@ -61,8 +61,10 @@ impl Store {
     /// Forgets a role.
     pub(crate) fn delete_role(&self, account: &AccountId, name: &str) -> Result<(), StoreError> {
         self.write(|transaction| {
-            transaction
-                .execute("DELETE FROM roles WHERE account = ?1 AND name = ?2", params![account.as_str(), name])?;
+            transaction.execute(
+                "DELETE FROM roles WHERE account = ?1 AND name = ?2",
+                params![account.as_str(), name],
+            )?;
             Ok(())
         })
     }
@@ -79,7 +81,12 @@ impl Store {
     }
 
     /// Detaches a policy. False when it was not attached.
-    pub(crate) fn detach_policy(&self, account: &AccountId, role: &str, arn: &str) -> Result<bool, StoreError> {
+    pub(crate) fn detach_policy(
+        &self,
+        account: &AccountId,
+        role: &str,
+        arn: &str,
+    ) -> Result<bool, StoreError> {
         self.write(|transaction| {
             Ok(transaction.execute(
                 "DELETE FROM role_policies WHERE account = ?1 AND role = ?2 AND arn = ?3",
@@ -89,10 +96,15 @@ impl Store {
     }
 
     /// The ARNs of the attached policies.
-    pub(crate) fn attached_policies(&self, account: &AccountId, role: &str) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn attached_policies(
+        &self,
+        account: &AccountId,
+        role: &str,
+    ) -> Result<Vec<String>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT arn FROM role_policies WHERE account = ?1 AND role = ?2 ORDER BY arn")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT arn FROM role_policies WHERE account = ?1 AND role = ?2 ORDER BY arn",
+            )?;
             let rows = statement.query_map(params![account.as_str(), role], |row| row.get(0))?;
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
         })

@@ -153,9 +153,7 @@ fn unpack(archive: &[u8], folder: &Utf8Path) -> Result<(), StoreError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().unwrap_or(Err(StoreError::ShuttingDown)))
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(StoreError::ShuttingDown)))
     })?;
     // Links come last, so that no entry is ever written through one.
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Symlink) {

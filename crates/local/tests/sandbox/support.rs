@@ -6,18 +6,20 @@ use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::target::Runtime;
 use layercake_local::{
-    interpreters::{Interpreter, Interpreters, SearchPlaces},
+    interpreters::{Interpreters, SearchPlaces},
     sandbox::{Call, EnvironmentSpec, Isolation, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning},
 };
 
 /// Every Python of this machine that a runtime can use.
-pub fn interpreters() -> Interpreters {
+pub(crate) fn interpreters() -> Interpreters {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let home = variable("HOME").map(Utf8PathBuf::from);
     let places = SearchPlaces {
         named: variable("LAYERCAKE_TEST_PYTHON").into_iter().map(Utf8PathBuf::from).collect(),
         path: variable("PATH").unwrap_or_default().split(':').map(Utf8PathBuf::from).collect(),
-        pyenv_root: variable("PYENV_ROOT").map(Utf8PathBuf::from).or(home.as_ref().map(|home| home.join(".pyenv"))),
+        pyenv_root: variable("PYENV_ROOT")
+            .map(Utf8PathBuf::from)
+            .or(home.as_ref().map(|home| home.join(".pyenv"))),
         uv_pythons: home.map(|home| home.join(".local/share/uv/python")),
         homebrew: Vec::new(),
     };
@@ -30,44 +32,44 @@ pub fn interpreters() -> Interpreters {
 }
 
 /// Each runtime that this machine has a Python for, oldest first.
-pub fn runtimes() -> Vec<Runtime> {
+pub(crate) fn runtimes() -> Vec<Runtime> {
     let found = interpreters();
     Runtime::all().filter(|runtime| found.for_runtime(*runtime).is_ok()).collect()
 }
 
 /// The newest of them.
-pub fn newest() -> Runtime {
+pub(crate) fn newest() -> Runtime {
     interpreters().newest_runtime().expect("a Python")
 }
 
 /// A sandbox and its folder.
-pub struct Lab {
-    pub sandbox: Arc<Sandbox>,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Lab {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Lab {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Isolation::Best, Tuning::default())
     }
 
-    pub fn with(isolation: Isolation, tuning: Tuning) -> Self {
+    pub(crate) fn with(isolation: Isolation, tuning: Tuning) -> Self {
         Self::on(interpreters(), isolation, tuning)
     }
 
-    pub fn on(interpreters: Interpreters, isolation: Isolation, tuning: Tuning) -> Self {
+    pub(crate) fn on(interpreters: Interpreters, isolation: Isolation, tuning: Tuning) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let work = Utf8Path::from_path(folder.path()).expect("UTF-8 path").join("work");
         let sandbox = Sandbox::with(SandboxConfig { work, interpreters, isolation }, tuning);
         Self { sandbox, folder }
     }
 
-    pub fn path(&self) -> &Utf8Path {
+    pub(crate) fn path(&self) -> &Utf8Path {
         Utf8Path::from_path(self.folder.path()).expect("UTF-8 path")
     }
 
     /// A function with this `app.py`.
-    pub fn function(&self, runtime: Runtime, code: &str) -> Function {
+    pub(crate) fn function(&self, runtime: Runtime, code: &str) -> Function {
         let name = format!("f{}", uuid::Uuid::new_v4().simple());
         let task = self.path().join("task").join(&name);
         fs_err::create_dir_all(&task).expect("a folder");
@@ -91,7 +93,7 @@ impl Lab {
     }
 
     /// A folder with these files.
-    pub fn files(&self, files: &[(&str, &str)]) -> Utf8PathBuf {
+    pub(crate) fn files(&self, files: &[(&str, &str)]) -> Utf8PathBuf {
         let folder = self.path().join("files").join(uuid::Uuid::new_v4().simple().to_string());
         for (path, content) in files {
             let path = folder.join(path);
@@ -104,13 +106,13 @@ impl Lab {
 
 /// A function under test.
 #[derive(Clone)]
-pub struct Function {
-    pub sandbox: Arc<Sandbox>,
-    pub spec: EnvironmentSpec,
+pub(crate) struct Function {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) spec: EnvironmentSpec,
 }
 
 impl Function {
-    pub async fn try_call(&self, event: &str) -> Result<Outcome, SandboxError> {
+    pub(crate) async fn try_call(&self, event: &str) -> Result<Outcome, SandboxError> {
         let arn = self.spec.function_arn();
         let call = Call {
             request_id: uuid::Uuid::new_v4().to_string(),
@@ -122,12 +124,12 @@ impl Function {
         self.sandbox.invoke(Arc::new(self.spec.clone()), call).await
     }
 
-    pub async fn call(&self, event: &str) -> Outcome {
+    pub(crate) async fn call(&self, event: &str) -> Outcome {
         self.try_call(event).await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// The payload of a call that must succeed.
-    pub async fn value(&self, event: &str) -> serde_json::Value {
+    pub(crate) async fn value(&self, event: &str) -> serde_json::Value {
         let outcome = self.call(event).await;
         assert_eq!(outcome.function_error, None, "{}", show(&outcome));
         serde_json::from_slice(&outcome.payload).expect("JSON")
@@ -135,7 +137,7 @@ impl Function {
 }
 
 /// Everything a caller can see of an outcome, with ids, times and places taken out.
-pub fn show(outcome: &Outcome) -> String {
+pub(crate) fn show(outcome: &Outcome) -> String {
     let log: String = outcome.log.iter().map(|event| event.text.as_str()).collect();
     let error = outcome.function_error.as_deref().unwrap_or("-");
     let text = format!("{error} {}\n{log}", String::from_utf8_lossy(&outcome.payload));
@@ -143,13 +145,14 @@ pub fn show(outcome: &Outcome) -> String {
 }
 
 /// Takes out what differs from run to run.
-pub fn scrub(text: &str) -> String {
+pub(crate) fn scrub(text: &str) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
         // Ids, numbers with decimals, times: each word that has one becomes a name.
         let words = line.split_inclusive([' ', '\t', '"', '\n']);
         for word in words {
-            let end = word.len() - word.chars().next_back().map_or(0, |c| if " \t\"\n".contains(c) { 1 } else { 0 });
+            let end = word.len()
+                - word.chars().next_back().map_or(0, |c| if " \t\"\n".contains(c) { 1 } else { 0 });
             let (word, separator) = word.split_at(end);
             let is_id = word.len() == 36 && word.bytes().filter(|&b| b == b'-').count() == 4;
             let is_time = word.len() == 24 && word.ends_with('Z') && word.contains('T');

@@ -133,9 +133,9 @@ impl Configuration {
             memory: self.memory_size,
             timeout: self.timeout,
             ephemeral_storage: self.ephemeral_storage.map(|storage| storage.size),
-            variables: self
-                .environment
-                .map(|environment| environment.variables.into_iter().map(|(key, value)| (key, text(value))).collect()),
+            variables: self.environment.map(|environment| {
+                environment.variables.into_iter().map(|(key, value)| (key, text(value))).collect()
+            }),
             layers: self.layers,
             log_format: logging.log_format,
             log_group: logging.log_group,
@@ -152,7 +152,9 @@ impl Configuration {
 
 fn refuse_images(package_type: Option<&str>, code: &Code) -> Result<(), AwsError> {
     if package_type == Some("Image") || code.image_uri.is_some() {
-        return Err(AwsError::not_built("The local cloud does not implement functions from container images"));
+        return Err(AwsError::not_built(
+            "The local cloud does not implement functions from container images",
+        ));
     }
     Ok(())
 }
@@ -182,7 +184,7 @@ pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
     };
     let record = call.api.cloud.create_function(call.scope.clone(), new).await?;
     let arn = FunctionRef { name: record.name.clone(), qualifier: None }.arn(&call.scope);
-    Ok(Answer::Json(wire::configuration(&call.scope, &record, arn)))
+    Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
 }
 
 pub(super) fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
@@ -190,7 +192,7 @@ pub(super) fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
     let record = call.api.cloud.function(&call.scope, &function)?;
     let mut answer = json!({
-        "Configuration": wire::configuration(&call.scope, &record, function.arn(&call.scope)),
+        "Configuration": wire::configuration(&call.scope, &record, &function.arn(&call.scope)),
         "Code": {
             "RepositoryType": "S3",
             "Location": wire::location(&call.endpoint, record.settings.code),
@@ -206,7 +208,7 @@ pub(super) fn get_configuration(mut call: Call<'_>) -> Result<Answer, AwsError> 
     let request: NameRequest = call.input()?;
     let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
     let record = call.api.cloud.function(&call.scope, &function)?;
-    Ok(Answer::Json(wire::configuration(&call.scope, &record, function.arn(&call.scope))))
+    Ok(Answer::Json(wire::configuration(&call.scope, &record, &function.arn(&call.scope))))
 }
 
 pub(super) async fn update_code(mut call: Call<'_>) -> Result<Answer, AwsError> {
@@ -228,7 +230,7 @@ pub(super) async fn update_code(mut call: Call<'_>) -> Result<Answer, AwsError> 
             request.dry_run,
         )
         .await?;
-    Ok(Answer::Json(wire::configuration(&call.scope, &record, arn)))
+    Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
 }
 
 pub(super) async fn update_configuration(mut call: Call<'_>) -> Result<Answer, AwsError> {
@@ -245,7 +247,7 @@ pub(super) async fn update_configuration(mut call: Call<'_>) -> Result<Answer, A
             request.revision_id,
         )
         .await?;
-    Ok(Answer::Json(wire::configuration(&call.scope, &record, arn)))
+    Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
 }
 
 pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
@@ -259,10 +261,14 @@ pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
         .iter()
         .map(|record| {
             let function = FunctionRef { name: record.name.clone(), qualifier: qualifier.clone() };
-            let mut answer = wire::configuration(&call.scope, record, function.arn(&call.scope));
-            // Lists leave the states out.
+            let mut answer = wire::configuration(&call.scope, record, &function.arn(&call.scope));
+            // A list has only a part of each configuration, says the API's documentation.
             if let Value::Object(members) = &mut answer {
-                members.retain(|name, _| !name.starts_with("State") && !name.starts_with("LastUpdateStatus"));
+                members.retain(|name, _| {
+                    !name.starts_with("State")
+                        && !name.starts_with("LastUpdateStatus")
+                        && name != "RuntimeVersionConfig"
+                });
             }
             answer
         })

@@ -38,7 +38,9 @@ pub(super) async fn invoke(mut call: Call<'_>, body: Body) -> Result<Answer, Aws
             ..AwsError::user(
                 413,
                 "RequestEntityTooLargeException",
-                format!("{count} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"),
+                format!(
+                    "{count} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
+                ),
             )
         })?;
     let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
@@ -111,5 +113,9 @@ fn trace_id(call: &Call<'_>) -> String {
     }
     let random = uuid::Uuid::new_v4().simple().to_string();
     let seconds = jiff::Timestamp::now().as_second();
-    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &random[..24], &uuid::Uuid::new_v4().simple().to_string()[..16])
+    format!(
+        "Root=1-{seconds:08x}-{};Parent={};Sampled=0",
+        &random[..24],
+        &uuid::Uuid::new_v4().simple().to_string()[..16]
+    )
 }

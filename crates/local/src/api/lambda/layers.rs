@@ -58,7 +58,10 @@ struct ListRequest {
 
 impl ListRequest {
     fn filter(&mut self) -> LayerFilter {
-        LayerFilter { runtime: self.compatible_runtime.take(), architecture: self.compatible_architecture.take() }
+        LayerFilter {
+            runtime: self.compatible_runtime.take(),
+            architecture: self.compatible_architecture.take(),
+        }
     }
 
     fn limit(&self) -> usize {
@@ -120,7 +123,8 @@ pub(super) fn list_versions(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let name = wire::layer_name(&call.scope, request.layer_name.as_deref().unwrap_or_default())?;
     let marker = request.marker.as_deref();
     let page = call.api.cloud.layer_versions(&call.scope, &name, &filter, marker, request.limit())?;
-    let versions: Vec<_> = page.versions.iter().map(|record| wire::layer_version(&call.scope, record)).collect();
+    let versions: Vec<_> =
+        page.versions.iter().map(|record| wire::layer_version(&call.scope, record)).collect();
     Ok(listed("LayerVersions", versions.into(), page.next))
 }
 

@@ -26,7 +26,10 @@ use super::{
     spool::{Spool, SpoolError},
     validate,
 };
-use crate::{service::Source, store::{BlobWriter, Scope}};
+use crate::{
+    service::Source,
+    store::{BlobWriter, Scope},
+};
 
 /// A request that the model knows, read and checked against it.
 struct Call<'a> {
@@ -86,9 +89,8 @@ pub(super) async fn answer_request(
     let query: Vec<(String, String)> =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let Some(found) = Model::get().find(parts.method.as_str(), parts.uri.path(), &query) else {
-        let message = format!("Unable to determine service/operation name to be authorized");
-        let error = AwsError { status: 403, ..AwsError::user(403, "AccessDeniedException", message) };
-        return error.rest_json(request_id);
+        let message = "Unable to determine service/operation name to be authorized";
+        return AwsError::user(403, "AccessDeniedException", message).rest_json(request_id);
     };
     let code = found.operation.code;
     match perform(api, scope, &parts, body, request_id, &found, &query).await {
@@ -165,9 +167,12 @@ fn located_members(found: &Found<'_>, query: &[(String, String)], headers: &Head
             Some("querystring") => {
                 query.iter().filter(|(key, _)| key == place).map(|(_, value)| value.clone()).collect()
             }
-            Some("header") => {
-                headers.get(place).and_then(|value| value.to_str().ok()).map(str::to_owned).into_iter().collect()
-            }
+            Some("header") => headers
+                .get(place)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
             _ => continue,
         };
         if kind == "list" {
@@ -191,13 +196,20 @@ fn typed(kind: &str, text: String) -> Value {
 
 /// Takes the body in, the zip apart. All bodies have the limit of those with a zip; smaller ones
 /// of other operations were not found.
-async fn spooled(api: &Api, mut body: Body, operation: &str) -> Result<(Vec<u8>, Option<BlobWriter>), AwsError> {
+async fn spooled(
+    api: &Api,
+    mut body: Body,
+    operation: &str,
+) -> Result<(Vec<u8>, Option<BlobWriter>), AwsError> {
     let too_large = || AwsError {
         style: super::error::Style::User,
         ..AwsError::user(
             413,
             "RequestEntityTooLargeException",
-            format!("Request must be smaller than {} bytes for the {operation} operation", limits::REQUEST_BYTES),
+            format!(
+                "Request must be smaller than {} bytes for the {operation} operation",
+                limits::REQUEST_BYTES
+            ),
         )
     };
     let mut spool = Spool::new(&api.cloud.store);
@@ -240,7 +252,9 @@ fn add_body(input: &mut Map<String, Value>, text: &[u8]) -> Result<(), AwsError>
             }
             Ok(())
         }
-        Ok(_) => Err(AwsError::user(400, "InvalidRequestContentException", "The request body is not an object")),
+        Ok(_) => {
+            Err(AwsError::user(400, "InvalidRequestContentException", "The request body is not an object"))
+        }
         Err(error) => Err(AwsError::user(
             400,
             "InvalidRequestContentException",

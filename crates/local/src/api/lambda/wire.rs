@@ -21,7 +21,11 @@ pub(super) fn time(milliseconds: i64) -> String {
 
 /// A function in any way that Lambda takes: name, `ACCOUNT:function:NAME`, ARN, each perhaps with
 /// a version or alias behind it, which may also come as the member `Qualifier`.
-pub(super) fn function_ref(scope: &Scope, text: &str, qualifier: Option<&str>) -> Result<FunctionRef, AwsError> {
+pub(super) fn function_ref(
+    scope: &Scope,
+    text: &str,
+    qualifier: Option<&str>,
+) -> Result<FunctionRef, AwsError> {
     let parts: Vec<_> = text.split(':').collect();
     let (region, account, name, own) = match parts[..] {
         ["arn", _, "lambda", region, account, "function", name] => (Some(region), Some(account), name, None),
@@ -123,7 +127,11 @@ pub(super) fn layer_version(scope: &Scope, record: &LayerVersionRecord) -> Map<S
 }
 
 /// A layer version with its content, as publishing and getting answer.
-pub(super) fn layer_version_with_content(scope: &Scope, record: &LayerVersionRecord, endpoint: &str) -> Value {
+pub(super) fn layer_version_with_content(
+    scope: &Scope,
+    record: &LayerVersionRecord,
+    endpoint: &str,
+) -> Value {
     let mut members = layer_version(scope, record);
     members.insert("LayerArn".to_owned(), layer_arn(scope, &record.name).into());
     members.insert(
@@ -143,7 +151,7 @@ pub(super) fn location(endpoint: &str, sha256: layercake_core::hash::Sha256) -> 
 }
 
 /// A function's configuration (FACTS.md §4). `arn` is as the caller named the function.
-pub(super) fn configuration(scope: &Scope, record: &FunctionRecord, arn: String) -> Value {
+pub(super) fn configuration(scope: &Scope, record: &FunctionRecord, arn: &str) -> Value {
     let settings = &record.settings;
     let mut logging = json!({ "LogFormat": settings.logging.format, "LogGroup": settings.logging.group });
     if let Some(level) = &settings.logging.application_level {
@@ -177,8 +185,11 @@ pub(super) fn configuration(scope: &Scope, record: &FunctionRecord, arn: String)
         answer["Environment"] = json!({ "Variables": variables });
     }
     if !settings.layers.is_empty() {
-        answer["Layers"] =
-            settings.layers.iter().map(|layer| json!({ "Arn": layer.arn, "CodeSize": layer.code_size })).collect();
+        answer["Layers"] = settings
+            .layers
+            .iter()
+            .map(|layer| json!({ "Arn": layer.arn, "CodeSize": layer.code_size }))
+            .collect();
     }
     if let Some(arn) = runtime_version(scope, &settings.runtime) {
         answer["RuntimeVersionConfig"] = json!({ "RuntimeVersionArn": arn });

@@ -32,7 +32,10 @@ impl Trailers {
 }
 
 /// The body without its encoding.
-pub(super) fn decoded(body: Body, trailers: Trailers) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+pub(super) fn decoded(
+    body: Body,
+    trailers: Trailers,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let decoder = Decoder { state: State::Length, line: Vec::new(), trailers };
     let source = body.into_data_stream();
     stream::unfold((source, decoder, false), |(mut source, mut decoder, ended)| async move {

@@ -24,7 +24,10 @@ const ENCODED: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
     .remove(b'*');
 
 impl Objects {
-    pub(super) fn list_v1(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+    pub(super) fn list_v1(
+        &self,
+        req: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = req.input;
         let limit = input.max_keys.unwrap_or(1000).clamp(0, 1000);
         let request = ListingRequest {
@@ -43,7 +46,11 @@ impl Objects {
             max_keys: Some(limit),
             is_truncated: Some(page.more_after.is_some()),
             // Without a delimiter S3 leaves it out; the last key says the same.
-            next_marker: page.more_after.as_ref().filter(|_| !request.delimiter.is_empty()).map(|next| encode(next)),
+            next_marker: page
+                .more_after
+                .as_ref()
+                .filter(|_| !request.delimiter.is_empty())
+                .map(|next| encode(next)),
             common_prefixes: prefixes(&page, &*encode),
             contents: Some(contents(page, &*encode, owner.as_ref())),
             delimiter: input.delimiter.as_deref().map(&*encode),

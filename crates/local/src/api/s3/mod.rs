@@ -21,7 +21,10 @@ use bytes::Bytes;
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*};
 
 use super::Api;
-use crate::{service::Cloud, store::Scope};
+use crate::{
+    service::{ALGORITHMS, Cloud},
+    store::Scope,
+};
 
 /// S3 on the local cloud.
 #[derive(Clone)]
@@ -60,12 +63,12 @@ pub(super) async fn answer_request(api: &Api, scope: Scope, mut parts: Parts, bo
     } else {
         body
     };
-    let request = axum::http::Request::from_parts(parts, s3s::Body::http_body_unsync(body));
+    let request = http::Request::from_parts(parts, s3s::Body::http_body_unsync(body));
     let mut response = match api.s3.call(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
             tracing::error!(?error, "S3 request failed");
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     };
     if let Ok(id) = HeaderValue::from_str(&request_id) {
@@ -84,7 +87,7 @@ fn announced_checksums(headers: &HeaderMap) -> Vec<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let trailer = text("x-amz-trailer").unwrap_or_default().to_ascii_lowercase();
     let chosen = text("x-amz-sdk-checksum-algorithm").unwrap_or_default().to_ascii_lowercase();
-    crate::service::ALGORITHMS
+    ALGORITHMS
         .iter()
         .filter(|name| {
             let header = format!("x-amz-checksum-{name}");
@@ -109,8 +112,11 @@ fn strip_signature(parts: &mut Parts) {
         parts.headers.remove(name);
     }
     if let Some(codings) = parts.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()) {
-        let kept: Vec<_> =
-            codings.split(',').map(str::trim).filter(|coding| *coding != "aws-chunked" && !coding.is_empty()).collect();
+        let kept: Vec<_> = codings
+            .split(',')
+            .map(str::trim)
+            .filter(|coding| *coding != "aws-chunked" && !coding.is_empty())
+            .collect();
         let kept = HeaderValue::from_str(&kept.join(",")).ok().filter(|kept| !kept.is_empty());
         match kept {
             Some(kept) => parts.headers.insert(header::CONTENT_ENCODING, kept),
@@ -161,7 +167,8 @@ pub(super) fn file_stream(
         let mut piece = vec![0; usize::try_from(left.min(256 << 10)).unwrap_or(256 << 10)];
         match file.read(&mut piece).await {
             Ok(0) => {
-                let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its record");
+                let error =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its record");
                 Some((Err(error), (file, 0)))
             }
             Ok(count) => {
@@ -186,7 +193,10 @@ impl Objects {
 /// The list of what is built.
 #[async_trait::async_trait]
 impl S3 for Objects {
-    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
         self.make_bucket(req).await
     }
 
@@ -195,11 +205,17 @@ impl S3 for Objects {
         Ok(S3Response::new(HeadBucketOutput { bucket_region: Some(bucket.region), ..Default::default() }))
     }
 
-    async fn list_buckets(&self, req: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+    async fn list_buckets(
+        &self,
+        req: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
         self.every_bucket(&req)
     }
 
-    async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
+    async fn delete_bucket(
+        &self,
+        req: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
         self.cloud.delete_bucket(req.input.bucket).await.map_err(wire::error)?;
         Ok(S3Response::new(DeleteBucketOutput::default()))
     }
@@ -231,7 +247,10 @@ impl S3 for Objects {
         self.copy(req).await
     }
 
-    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         self.cloud.delete_objects(req.input.bucket, vec![req.input.key]).await.map_err(wire::error)?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
@@ -243,7 +262,10 @@ impl S3 for Objects {
         self.delete_several(req).await
     }
 
-    async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+    async fn list_objects(
+        &self,
+        req: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
         self.list_v1(req)
     }
 

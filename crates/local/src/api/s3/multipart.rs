@@ -201,7 +201,9 @@ impl Objects {
             parts: Some(listed),
             owner: Some(self.owner()),
             storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
-            checksum_algorithm: upload.checksum_algorithm.map(|name| ChecksumAlgorithm::from(name.to_uppercase())),
+            checksum_algorithm: upload
+                .checksum_algorithm
+                .map(|name| ChecksumAlgorithm::from(name.to_uppercase())),
             checksum_type: upload.checksum_type.map(ChecksumType::from),
             ..Default::default()
         }))

@@ -51,7 +51,8 @@ impl Objects {
             None if here != "us-east-1" => return Err(elsewhere("unspecified")),
             Some(wanted) if wanted != here && here != "us-east-1" => return Err(elsewhere(&wanted)),
             Some(wanted) => {
-                let invalid = || s3_error!(InvalidLocationConstraint, "The specified location-constraint is not valid");
+                let invalid =
+                    || s3_error!(InvalidLocationConstraint, "The specified location-constraint is not valid");
                 scope.region = wanted.parse().map_err(|_| invalid())?;
             }
             None => {}
@@ -98,7 +99,10 @@ impl Objects {
         }))
     }
 
-    pub(super) async fn put(&self, mut req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    pub(super) async fn put(
+        &self,
+        mut req: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let beside = Self::beside(&req)?;
         let input = &mut req.input;
         // Before the bytes, so that nobody uploads into nothing.
@@ -268,8 +272,10 @@ impl Objects {
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         let input = &mut req.input;
         let (from_bucket, from_key) = copied_from(&input.copy_source)?;
-        let replace =
-            input.metadata_directive.as_ref().is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
+        let replace = input
+            .metadata_directive
+            .as_ref()
+            .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
         let original = self.cloud.object(&from_bucket, &from_key).map_err(wire::error)?;
         let conditions = Conditions {
             if_match: input.copy_source_if_match.as_ref(),
@@ -278,10 +284,9 @@ impl Objects {
             if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
         };
         conditions.check(&original).map_err(|error| match error.code() {
-            S3ErrorCode::NotModified => s3_error!(
-                PreconditionFailed,
-                "At least one of the pre-conditions you specified did not hold"
-            ),
+            S3ErrorCode::NotModified => {
+                s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+            }
             _ => error,
         })?;
         if !replace && (&from_bucket, &from_key) == (&input.bucket, &input.key) {
@@ -345,7 +350,8 @@ pub(super) fn ranged(range: Option<Range>, size: u64) -> S3Result<Option<(u64, u
     let Some(range) = range else {
         return Ok(None);
     };
-    let found = range.check(size).map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
+    let found =
+        range.check(size).map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
     Ok(Some((found.start, found.end)))
 }
 

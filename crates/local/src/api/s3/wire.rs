@@ -44,10 +44,9 @@ pub(super) fn error(error: ObjectError) -> S3Error {
             S3ErrorCode::InvalidPartOrder,
             "The list of parts was not in ascending order. Parts must be ordered by part number.",
         ),
-        ObjectError::PartTooSmall => (
-            S3ErrorCode::EntityTooSmall,
-            "Your proposed upload is smaller than the minimum allowed size",
-        ),
+        ObjectError::PartTooSmall => {
+            (S3ErrorCode::EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size")
+        }
         ObjectError::Store(error) => {
             return S3Error::with_message(S3ErrorCode::InternalError, with_causes(&error));
         }
@@ -99,7 +98,10 @@ impl Given {
             ("expires", expires),
         ];
         ObjectHeaders {
-            standard: standard.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+            standard: standard
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect(),
             metadata: self.metadata.unwrap_or_default().into_iter().collect(),
         }
     }

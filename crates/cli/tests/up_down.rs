@@ -1,0 +1,209 @@
+//! `up` and `down` as a user runs them, against an index of the test's own.
+
+mod support;
+
+use support::{TestEnv, nothing};
+
+#[test]
+fn a_function_runs_with_its_layer_and_leaves_nothing() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let answer = env.run_ok(&["up", app.as_str(), "--event", r#"{"n": 1}"#]);
+    assert!(answer.stdout.contains("event {'n': 1}\n"), "{}", answer.stdout);
+    assert!(
+        answer.stdout.contains(r#"Response: {"word":"layered","from":"/opt/python/demo/__init__.py"}"#),
+        "{}",
+        answer.stdout
+    );
+    let log: Vec<_> = answer.stdout.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(log, ["START", "event", "END", "REPORT", "Response:"]);
+    assert!(app.join(".layercake/demo-app.local.journal").exists());
+
+    let there = env.everything();
+    assert_eq!(there["functions"], serde_json::json!(["demo-app"]));
+    assert_eq!(there["layers"], serde_json::json!(["demo-app-layer"]));
+    assert_eq!(there["roles"], serde_json::json!(["layercake-demo-app"]));
+    assert_eq!(there["logGroups"], serde_json::json!(["/aws/lambda/demo-app"]));
+
+    let answer = env.run_ok(&["down", app.as_str()]);
+    insta::assert_snapshot!(answer.told(&env), @r"
+    exit 0
+       removed log group /aws/lambda/demo-app
+       removed function demo-app
+       removed policy AWSLambdaBasicExecutionRole on role layercake-demo-app
+       removed role layercake-demo-app
+       removed layer version demo-app-layer:1
+    ");
+    assert!(!app.join(".layercake").exists());
+    assert_eq!(env.everything(), nothing());
+    let answer = env.run_ok(&["down", app.as_str()]);
+    insta::assert_snapshot!(answer.told(&env), @r"
+    exit 0
+    nothing is up
+    ");
+}
+
+#[test]
+fn only_what_differs_is_done_again() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let first = env.run_json(&["up", app.as_str(), "--json"]);
+    assert_eq!(first["function"]["change"], "created");
+    assert_eq!(first["layer"]["published"], "directly");
+    assert_eq!(first["layer"]["excluded"]["tests"]["files"], 1);
+    assert_eq!(first["invocation"]["payload"]["word"], "layered");
+    assert!(first["invocation"]["figures"]["init_ms"].is_number());
+
+    let again = env.run_json(&["up", app.as_str(), "--json"]);
+    assert_eq!(again["function"]["change"], "unchanged");
+    assert_eq!(again["layer"]["published"], "already");
+    assert_eq!(again["layer"]["arn"], first["layer"]["arn"]);
+
+    std::fs::write(app.join("app.py"), "def lambda_handler(event, context):\n    return 'new'\n")
+        .expect("written");
+    let changed = env.run_json(&["up", app.as_str(), "--json"]);
+    assert_eq!(changed["function"]["change"], "code-updated");
+    assert_eq!(changed["layer"]["published"], "already");
+    assert_eq!(changed["invocation"]["payload"], "new");
+
+    let configured = env.run_json(&["up", app.as_str(), "--json", "--memory", "256", "--env", "MODE=x"]);
+    assert_eq!(configured["function"]["change"], "configuration-updated");
+    assert_eq!(configured["invocation"]["figures"]["memory_mb"], 256);
+
+    let other = env.run_json(&["up", app.as_str(), "--json", "--profile", "faithful"]);
+    assert_eq!(other["layer"]["published"], "directly");
+    assert_ne!(other["layer"]["sha256"], first["layer"]["sha256"]);
+
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn the_same_layer_has_the_same_bytes_elsewhere() {
+    let (one, other) = (TestEnv::new(), TestEnv::new());
+    let hash = |env: &TestEnv, time_zone: &str| {
+        let app = env.demo_app();
+        let mut command = env.command(&["up", app.as_str(), "--json"]);
+        let output = command.env("TZ", time_zone).env("LC_ALL", "C").output().expect("starts");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+        (report["layer"]["sha256"].clone(), report["function"]["code_sha256"].clone())
+    };
+    let first = hash(&one, "UTC");
+    assert!(first.0.is_string());
+    assert_eq!(first, hash(&other, "Asia/Tokyo"));
+}
+
+#[test]
+fn a_single_file_works_with_its_own_requirements() {
+    let env = TestEnv::new();
+    let folder = env.app(
+        "scripts",
+        &[
+            ("one.py", "# /// script\n# dependencies = [\"demo\"]\n# ///\nimport demo\ndef handler(event, context):\n    return demo.WORD\n"),
+            ("two.py", "import demo_base\ndef handler(event, context):\n    return demo_base.WORD\n"),
+        ],
+    );
+    let one = env.run_json(&["up", folder.join("one.py").as_str(), "--json"]);
+    assert_eq!(one["invocation"]["payload"], "layered");
+    assert_eq!(one["function"]["handler"], "one.handler");
+    let two = env.run_json(&["up", folder.join("two.py").as_str(), "--with", "demo-base", "--json"]);
+    assert_eq!(two["invocation"]["payload"], "layered");
+    let packages = two["layer"]["packages"].as_array().expect("packages");
+    assert_eq!(packages.len(), 1);
+
+    env.run_ok(&["down", folder.join("one.py").as_str()]);
+    assert_eq!(env.everything()["functions"], serde_json::json!(["two"]));
+    // Without an app: everything that `up` made.
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn a_deleted_app_is_still_cleaned_up() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    env.run_ok(&["up", app.as_str()]);
+    std::fs::remove_dir_all(&app).expect("removed");
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn an_app_without_requirements_has_no_layer() {
+    let env = TestEnv::new();
+    let app = env.app("plain", &[("app.py", "def lambda_handler(event, context):\n    return 1\n")]);
+    let report = env.run_json(&["up", app.as_str(), "--json"]);
+    assert_eq!(report["layer"], serde_json::Value::Null);
+    assert_eq!(report["invocation"]["payload"], 1);
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn through_s3_leaves_no_bucket() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let report = env.run_json(&["up", app.as_str(), "--via-s3", "--json"]);
+    assert_eq!(report["layer"]["published"], "via-s3");
+    assert_eq!(report["invocation"]["payload"]["word"], "layered");
+    assert_eq!(env.everything()["buckets"], serde_json::json!([]));
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn a_dry_run_does_nothing() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let answer = env.run_ok(&["up", app.as_str(), "--dry-run"]);
+    for step in [
+        "fetch  demo-1.0",
+        "publish  a version of layer demo-app-layer",
+        "role  create",
+        "function  create demo-app",
+        "invoke",
+    ] {
+        assert!(answer.stdout.contains(step), "{step}: {}", answer.stdout);
+    }
+    assert!(!app.join(".layercake").exists());
+    assert!(!env.cloud().exists());
+    let steps = env.run_json(&["up", app.as_str(), "--dry-run", "--json"]);
+    assert_eq!(steps["dryRun"], true);
+
+    env.run_ok(&["up", app.as_str()]);
+    let answer = env.run_ok(&["down", "--dry-run"]);
+    assert!(answer.stdout.contains("remove  function demo-app"), "{}", answer.stdout);
+    assert_eq!(env.everything()["functions"], serde_json::json!(["demo-app"]));
+}
+
+#[test]
+fn what_is_not_ours_stays() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let other =
+        env.app("elsewhere/demo-app", &[("app.py", "def lambda_handler(event, context):\n    return 1\n")]);
+    env.run_ok(&["up", app.as_str()]);
+    let answer = env.run(&["up", other.as_str()]);
+    insta::assert_snapshot!(answer.told(&env).lines().filter(|line| !line.contains("note:")).collect::<Vec<_>>().join("\n"), @r"
+    exit 1
+    error: role layercake-demo-app exists already and was not made by this app
+      hint: choose another name with --name, or remove it yourself
+    ");
+    env.run_ok(&["down", other.as_str()]);
+    assert_eq!(env.everything()["functions"], serde_json::json!(["demo-app"]));
+    env.run_ok(&["up", other.as_str(), "--name", "another"]);
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn a_served_cloud_is_used_when_it_runs() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let served = env.serve(&[]);
+    let report = env.run_json(&["up", app.as_str(), "--json"]);
+    assert_eq!(report["endpoint"].as_str(), Some(served.endpoint.as_str()));
+    drop(served);
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
