@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use camino::Utf8Path;
 use layercake_core::journal::{Place, Step};
 use layercake_deploy::{Endpoint, JournalFile, Undone, destroy};
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub(crate) async fn run(common: &Common, down: Down, ui: &Arc<Ui>) -> Result<Exi
     let settings = Settings::new(common, None)?;
     let registry = Registry::at(&settings.registry);
     let (standing, lost) = match &down.app {
-        Some(app) => (journals::of_app(&AppPath::find(app)?, down.state.as_deref())?, Vec::new()),
+        Some(app) => (of_app(app, &down, &registry)?, Vec::new()),
         None => journals::of_all(&registry)?,
     };
     for journal in &lost {
@@ -66,6 +67,16 @@ pub(crate) async fn run(common: &Common, down: Down, ui: &Arc<Ui>) -> Result<Exi
         ui.print(&json(&serde_json::json!({ "format": 1, "apps": all }))?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The journals of the app, also when its folder is gone.
+fn of_app(app: &Utf8Path, down: &Down, registry: &Registry) -> Result<Vec<Standing>, CommandError> {
+    let missing = match AppPath::find(app) {
+        Ok(app) => return journals::of_app(&app, down.state.as_deref(), registry),
+        Err(error) => error,
+    };
+    let standing = journals::of_gone(app, registry)?;
+    if standing.is_empty() { Err(missing.into()) } else { Ok(standing) }
 }
 
 fn is_wanted(standing: &Standing, on: Option<On>) -> bool {

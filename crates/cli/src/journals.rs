@@ -103,17 +103,41 @@ pub(crate) struct Standing {
     pub(crate) journal: Journal,
 }
 
-/// The journals of one app.
-pub(crate) fn of_app(app: &AppPath, state: Option<&Utf8Path>) -> Result<Vec<Standing>, CommandError> {
+/// The journals of one app: those beside it, and those of it that only the registry still has.
+pub(crate) fn of_app(
+    app: &AppPath,
+    state: Option<&Utf8Path>,
+    registry: &Registry,
+) -> Result<Vec<Standing>, CommandError> {
+    let state = app.state(state);
     let mut standing = Vec::new();
-    for path in journal_files(&app.state(state)) {
-        if let Some(journal) = JournalFile::peek(&path)?
-            && journal.opening.app == app.name_in_journal()
-        {
+    for path in journal_files(&state) {
+        if let Some(journal) = JournalFile::peek(&path)? {
             standing.push(Standing { readable: path.clone(), path, journal });
         }
     }
+    let (registered, _) = of_all(registry)?;
+    standing.extend(
+        registered.into_iter().filter(|one| one.path != one.readable && one.path.parent() == Some(&state)),
+    );
+    standing.retain(|one| one.journal.opening.app == app.name_in_journal());
     Ok(standing)
+}
+
+/// The journals of an app whose folder is gone.
+pub(crate) fn of_gone(path: &Utf8Path, registry: &Registry) -> Result<Vec<Standing>, CommandError> {
+    let Ok(path) = std::path::absolute(path) else { return Ok(Vec::new()) };
+    let (mut registered, _) = of_all(registry)?;
+    registered.retain(|one| {
+        let folder = one.path.parent().and_then(Utf8Path::parent).unwrap_or(Utf8Path::new("/"));
+        let app = if one.journal.opening.app == "." {
+            folder.to_owned()
+        } else {
+            folder.join(&one.journal.opening.app)
+        };
+        app.as_std_path() == path
+    });
+    Ok(registered)
 }
 
 /// The journals of every app that is up, and registered ones that cannot be found any more.

@@ -57,6 +57,18 @@ impl Registry {
         Ok(())
     }
 
+    /// Puts a journal back that was deleted beside its app, so that `up` goes on with it.
+    pub(crate) fn restore(&self, journal: &Utf8Path) -> Result<(), RegistryError> {
+        let [_, link] = self.paths(journal);
+        if journal.exists() || !link.exists() {
+            return Ok(());
+        }
+        let folder = journal.parent().unwrap_or(Utf8Path::new("/"));
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::hard_link(&link, journal))
+            .map_err(|source| RegistryError { folder: folder.to_owned(), source })
+    }
+
     /// Forgets a journal that is done with.
     pub(crate) fn remove(&self, journal: &Utf8Path) {
         for path in self.paths(journal) {

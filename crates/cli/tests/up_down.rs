@@ -126,6 +126,25 @@ fn a_deleted_app_is_still_cleaned_up() {
     std::fs::remove_dir_all(&app).expect("removed");
     env.run_ok(&["down"]);
     assert_eq!(env.everything(), nothing());
+
+    let app = env.demo_app();
+    env.run_ok(&["up", app.as_str()]);
+    std::fs::remove_dir_all(&app).expect("removed");
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn a_deleted_journal_is_put_back() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    env.run_ok(&["up", app.as_str()]);
+    std::fs::remove_dir_all(app.join(".layercake")).expect("removed");
+    let again = env.run_json(&["up", app.as_str(), "--json"]);
+    assert_eq!(again["function"]["change"], "unchanged");
+    std::fs::remove_dir_all(app.join(".layercake")).expect("removed");
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything(), nothing());
 }
 
 #[test]
@@ -205,5 +224,28 @@ fn a_served_cloud_is_used_when_it_runs() {
     assert_eq!(report["endpoint"].as_str(), Some(served.endpoint.as_str()));
     drop(served);
     env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn on_aws_differs_by_the_endpoint_only() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let served = env.serve(&[]);
+    let on_aws = |arguments: &[&str]| {
+        let mut command = env.command(arguments);
+        served.credentials(&mut command);
+        let output = command.env("AWS_ENDPOINT_URL", &served.endpoint).output().expect("starts");
+        let answer = support::Answer::of(output);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        answer.stdout
+    };
+    let report = on_aws(&["up", app.as_str(), "--on", "aws", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
+    assert_eq!(report["on"], "aws");
+    assert_eq!(report["invocation"]["payload"]["word"], "layered");
+    assert!(app.join(".layercake/demo-app.aws.journal").exists());
+    on_aws(&["down", app.as_str()]);
+    drop(served);
     assert_eq!(env.everything(), nothing());
 }

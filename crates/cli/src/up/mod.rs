@@ -59,6 +59,7 @@ async fn on_endpoint(
     times: &mut Vec<StageTime>,
 ) -> Result<Report, CommandError> {
     let registry = Registry::at(&settings.registry);
+    registry.restore(&wanted.journal)?;
     let first_run = JournalFile::peek(&wanted.journal)?.is_none();
     let mut journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
     registry.add(&wanted.journal)?;

@@ -94,7 +94,7 @@ impl Means {
 /// Finds the best means this host permits; `scratch` is a folder to try them in.
 #[cfg(target_os = "linux")]
 pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, IsolationReport) {
-    let as_root = nix::unistd::geteuid().is_root();
+    let as_root = nix::unistd::geteuid().is_root() && has_ids_to_give();
     let none = Means { as_root, ..Means::default() };
     if isolation == Isolation::ProcessOnly {
         return (none, none.report(Some("process mode was asked for".into())));
@@ -107,6 +107,21 @@ pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, Isolat
         }
     }
     (none, none.report(refusal))
+}
+
+/// Whether this process knows more ids than its own. Root alone in a user namespace does not, and
+/// is as good as an ordinary user.
+#[cfg(target_os = "linux")]
+fn has_ids_to_give() -> bool {
+    ["/proc/self/uid_map", "/proc/self/gid_map"]
+        .iter()
+        .all(|map| fs_err::read_to_string(map).is_ok_and(|map| ids_in(&map) > 1))
+}
+
+/// How many ids a map holds (user_namespaces(7)).
+#[cfg(target_os = "linux")]
+fn ids_in(map: &str) -> u64 {
+    map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum()
 }
 
 /// What to try, best first: all of it; as root without a user namespace, which some hosts forbid
@@ -197,6 +212,13 @@ mod probe {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_counted_over_all_lines() {
+        assert_eq!(ids_in("         0          0 4294967295\n"), 4_294_967_295);
+        assert_eq!(ids_in("0 1000 1\n1 100000 65536\n"), 65_537);
+        assert_eq!(ids_in("         0          0          1\n"), 1);
+    }
 
     #[test]
     fn a_host_that_permits_the_best_permits_every_lower_rung() {
