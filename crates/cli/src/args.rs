@@ -42,7 +42,7 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Take an app to a running function: resolve, layer, publish, function, test run, report.
-    Up(Up),
+    Up(Box<Up>),
     /// Remove everything that `up` made, newest first.
     Down(Down),
     /// Serve the local cloud for other clients: Lambda, S3, IAM, STS and Logs on one port.

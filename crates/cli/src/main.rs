@@ -47,7 +47,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     let common = arguments.common;
     let code = runtime.block_on(async {
         match arguments.command {
-            Command::Up(up) => up::run(&common, up, ui).await,
+            Command::Up(up) => up::run(&common, *up, ui).await,
             Command::Down(down) => down::run(&common, down, ui).await,
             Command::Local(local) => local::run(&common, &local, ui).await,
         }

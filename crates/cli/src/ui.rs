@@ -89,10 +89,16 @@ impl Ui {
         Stage { ui: self.clone(), name, begun: Instant::now(), spinner }
     }
 
-    /// A bar for something of known size in bytes.
-    pub(crate) fn bar(&self, name: &str, bytes: u64) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::new(bytes).with_message(name.to_owned()));
-        let template = "    {msg:40!} {bar:24} {bytes:>10} of {total_bytes:10} {bytes_per_sec}";
+    /// A bar for a download, of this many bytes if that is known.
+    pub(crate) fn bar(&self, name: &str, bytes: Option<u64>) -> ProgressBar {
+        let (bar, template) = match bytes {
+            Some(bytes) => (
+                ProgressBar::new(bytes),
+                "    {msg:40!} {bar:24} {bytes:>10} of {total_bytes:10} {bytes_per_sec}",
+            ),
+            None => (ProgressBar::no_length(), "    {msg:40!} {spinner} {bytes:>10} {bytes_per_sec}"),
+        };
+        let bar = self.bars.add(bar.with_message(name.to_owned()));
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }

@@ -101,7 +101,7 @@ fn no_interpreter() {
     let app = env.app("app", &[("app.py", HANDLER)]);
     let mut command = env.command(&["--quiet", "up", app.as_str(), "--runtime", "python3.15"]);
     command.env("PATH", "/nonexistent").env("PYENV_ROOT", "/nonexistent");
-    let answer = support::Answer::of(command.output().expect("starts"));
+    let answer = support::Answer::of(&command.output().expect("starts"));
     // Homebrew's folders are looked at whatever the environment says.
     assert_eq!(answer.code, Some(1));
     let told = tidy(&answer.stderr, &env);
@@ -118,7 +118,7 @@ fn no_network() {
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let mut command = env.command(&["--quiet", "up", app.as_str(), "--runtime", "python3.12"]);
     command.env("LAYERCAKE_INDEX_URL", format!("http://127.0.0.1:{port}/simple"));
-    let answer = support::Answer::of(command.output().expect("starts"));
+    let answer = support::Answer::of(&command.output().expect("starts"));
     let told = answer.told(&env).replace(&port.to_string(), "[PORT]");
     insta::assert_snapshot!(told, @r"
     exit 1
@@ -143,7 +143,7 @@ fn no_credentials() {
         "python3.12",
     ]);
     command.env("AWS_EC2_METADATA_DISABLED", "true");
-    let answer = support::Answer::of(command.output().expect("starts"));
+    let answer = support::Answer::of(&command.output().expect("starts"));
     insta::assert_snapshot!(answer.told(&env), @r"
     exit 1
     error: no AWS credentials were found
@@ -190,7 +190,7 @@ fn in_own_mounts(env: &TestEnv, prepare: &str, arguments: &[&str]) -> support::A
         "sh",
         env!("CARGO_BIN_EXE_layercake"),
     ]);
-    support::Answer::of(command.args(arguments).output().expect("`unshare` of util-linux starts"))
+    support::Answer::of(&command.args(arguments).output().expect("`unshare` of util-linux starts"))
 }
 
 #[test]
@@ -223,11 +223,7 @@ fn a_full_disk() {
         let answer = in_own_mounts(&env, &small, &["--quiet", "up", app.as_str()]);
         assert_eq!(answer.code, Some(1), "{folder}: {}", answer.told(&env));
         assert!(answer.stderr.contains("hint:"), "{}", answer.stderr);
-        assert!(
-            answer.stderr.contains("o space left") || answer.stderr.contains("full"),
-            "{}",
-            answer.stderr
-        );
+        assert!(answer.stderr.contains("full"), "{}", answer.stderr);
     }
     env.run_ok(&["up", app.as_str()]);
     env.run_ok(&["down"]);

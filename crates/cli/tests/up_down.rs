@@ -236,7 +236,7 @@ fn on_aws_differs_by_the_endpoint_only() {
         let mut command = env.command(arguments);
         served.credentials(&mut command);
         let output = command.env("AWS_ENDPOINT_URL", &served.endpoint).output().expect("starts");
-        let answer = support::Answer::of(output);
+        let answer = support::Answer::of(&output);
         assert_eq!(answer.code, Some(0), "{}", answer.stderr);
         answer.stdout
     };
@@ -247,5 +247,28 @@ fn on_aws_differs_by_the_endpoint_only() {
     assert!(app.join(".layercake/demo-app.aws.journal").exists());
     on_aws(&["down", app.as_str()]);
     drop(served);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn two_at_once_share_the_cache_and_the_cloud() {
+    let env = TestEnv::new();
+    let apps = ["first", "second"]
+        .map(|name| env.app(name, &[("app.py", support::DEMO_CODE), ("requirements.txt", "demo\n")]));
+    let running = apps.each_ref().map(|app| {
+        let mut command = env.command(&["up", app.as_str(), "--json"]);
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("starts")
+    });
+    for child in running {
+        let answer = support::Answer::of(&child.wait_with_output().expect("it ends"));
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let report: serde_json::Value = serde_json::from_str(&answer.stdout).expect("a report");
+        assert_eq!(report["invocation"]["payload"]["word"], "layered");
+    }
+    env.run_ok(&["down"]);
     assert_eq!(env.everything(), nothing());
 }

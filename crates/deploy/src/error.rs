@@ -133,6 +133,7 @@ impl DeployError {
     }
 
     /// Makes one of what an SDK call answers.
+    #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
     pub(crate) fn of<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -117,7 +117,7 @@ pub(crate) fn confirm(journal: &mut JournalFile, resource: &Resource) -> Result<
         .map(|step| (step.number, step.stage));
     match intended {
         Some((number, layercake_core::journal::Stage::Intended)) => {
-            journal.created(number, resource.clone())?
+            journal.created(number, resource.clone())?;
         }
         Some(_) => {}
         None => {

@@ -112,9 +112,16 @@ impl Hint for StartError {
             Self::Store(StoreError::Files { source }) if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some disk space, or choose another folder with --data".to_owned())
             }
+            Self::Store(error @ StoreError::Database { .. }) if error.may_be_a_full_disk() => {
+                Some("the disk may be full: free some space, or choose another folder with --data".to_owned())
+            }
             Self::Store(StoreError::Files { .. }) => {
                 Some("choose a folder that can be written with --data".to_owned())
             }
+            Self::Store(StoreError::Database { .. }) => Some(
+                "another folder can be chosen with --data; what is wrong with this one is said above"
+                    .to_owned(),
+            ),
             Self::Store(_) => None,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
                 "another program listens there: stop it, or choose another address with --listen".to_owned(),

@@ -221,7 +221,7 @@ impl Bars<'_> {
 
 impl Progress for Bars<'_> {
     fn started(&self, filename: &str, size: Option<u64>) {
-        let bar = self.ui.bar(filename, size.unwrap_or_default());
+        let bar = self.ui.bar(filename, size);
         self.with(|open| open.insert(filename.to_owned(), bar));
     }
 

@@ -70,18 +70,17 @@ fn steps(wanted: &Wanted, resolution: Option<&Resolution>) -> Result<Vec<Step>, 
     let mut steps = Vec::new();
     let mut add = |stage, what| steps.push(Step { stage, what });
     if let Some(resolution) = resolution {
-        let bytes: u64 = resolution.wheels.iter().filter_map(|wheel| wheel.size).sum();
+        // Some indexes tell no sizes; then nothing can be said before the wheels are here.
+        let bytes: Option<u64> = resolution.wheels.iter().map(|wheel| wheel.size).sum();
         for wheel in &resolution.wheels {
             let weight = wheel.size.map_or_else(|| "size unknown".to_owned(), size);
             add("fetch", format!("{} ({weight})", wheel.filename));
         }
-        add(
-            "build",
-            format!("a layer of {} wheels, at most {} zipped", resolution.wheels.len(), size(bytes)),
-        );
+        let most = bytes.map(|bytes| format!(", at most {} zipped", size(bytes))).unwrap_or_default();
+        add("build", format!("a layer of {} wheels{most}", resolution.wheels.len()));
         let way = if wanted.arguments.via_s3 {
             "through a bucket made for it and removed again"
-        } else if limits::fits_in_request(bytes) {
+        } else if bytes.is_some_and(limits::fits_in_request) {
             "within the request"
         } else {
             "within the request if it gets below 52.4 MB, else through a bucket made for it and removed again"

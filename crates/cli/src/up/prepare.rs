@@ -139,15 +139,12 @@ fn event(text: &str) -> Result<serde_json::Value, CommandError> {
         Err(error) => error,
     };
     let hint = "give JSON such as '{\"rows\": 3}', or a file that holds it";
-    let file = match fs::read_to_string(text) {
-        Ok(file) => file,
-        Err(_) => {
-            return Err(CommandError::new(
-                Kind::Usage,
-                format!("the event `{text}` is neither JSON ({error}) nor a file that can be read"),
-                hint,
-            ));
-        }
+    let Ok(file) = fs::read_to_string(text) else {
+        return Err(CommandError::new(
+            Kind::Usage,
+            format!("the event `{text}` is neither JSON ({error}) nor a file that can be read"),
+            hint,
+        ));
     };
     serde_json::from_str(&file).map_err(|error| {
         CommandError::new(Kind::User, format!("the event in `{text}` is not JSON: {error}"), hint)

@@ -90,7 +90,7 @@ impl TestEnv {
 
     /// Runs the binary to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
-        Answer::of(self.command(arguments).output().expect("the binary starts"))
+        Answer::of(&self.command(arguments).output().expect("the binary starts"))
     }
 
     /// Runs the binary and demands success.
@@ -153,7 +153,7 @@ pub(crate) fn nothing() -> serde_json::Value {
 }
 
 impl Answer {
-    pub(crate) fn of(output: Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -224,7 +224,6 @@ pub(crate) fn client(program: &str) -> PathBuf {
 }
 
 fn pyenv_root() -> PathBuf {
-    std::env::var_os("PYENV_ROOT")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".pyenv"))
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    std::env::var_os("PYENV_ROOT").map_or_else(|| home().join(".pyenv"), PathBuf::from)
 }

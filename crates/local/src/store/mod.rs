@@ -100,6 +100,16 @@ pub enum StoreError {
     ShuttingDown,
 }
 
+impl StoreError {
+    /// Whether SQLite's answer is one that a full disk gives: it has no room for the database
+    /// (`SQLITE_FULL`) or for the memory shared with it (`SQLITE_IOERR`).
+    pub(crate) fn may_be_a_full_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+        matches!(self, Self::Database { source }
+            if matches!(source.sqlite_error_code(), Some(DiskFull | SystemIoFailure)))
+    }
+}
+
 impl From<io::Error> for StoreError {
     fn from(source: io::Error) -> Self {
         Self::Files { source }
