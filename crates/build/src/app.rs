@@ -149,6 +149,15 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub fn read(path: &Utf8Path) -> Result<Self, AppError> {
+        Self::read_without(path, &[])
+    }
+
+    /// As [`Self::read`], without these folders, which are not the app's though they may lie in it:
+    /// the local cloud's data, a journal's folder. What is not there is left out of account.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub fn read_without(path: &Utf8Path, folders: &[Utf8PathBuf]) -> Result<Self, AppError> {
         let read = |source| AppError::Read { path: path.to_owned(), source };
         let metadata = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -158,7 +167,7 @@ impl App {
         };
         let resolved = path.canonicalize_utf8().map_err(read)?;
         if metadata.is_dir() {
-            Self::read_folder(&resolved)
+            Self::read_folder(&resolved, folders)
         } else if metadata.is_file() && path.extension() == Some("py") {
             Self::read_file(&resolved)
         } else {
@@ -166,8 +175,9 @@ impl App {
         }
     }
 
-    fn read_folder(folder: &Utf8Path) -> Result<Self, AppError> {
-        let mut walk = Walk { root: folder, files: BTreeMap::new() };
+    fn read_folder(folder: &Utf8Path, without: &[Utf8PathBuf]) -> Result<Self, AppError> {
+        let without = without.iter().filter_map(|folder| folder.canonicalize_utf8().ok()).collect();
+        let mut walk = Walk { root: folder, without, above: Vec::new(), files: BTreeMap::new() };
         walk.folder(folder, "")?;
         let files: Vec<_> = walk.files.into_values().collect();
         if files.is_empty() {
@@ -236,6 +246,10 @@ impl App {
 
 struct Walk<'a> {
     root: &'a Utf8Path,
+    /// Folders that are passed over, resolved.
+    without: Vec<Utf8PathBuf>,
+    /// The folders that the walk is in, resolved: one of them again would never end.
+    above: Vec<Utf8PathBuf>,
     files: BTreeMap<String, AppFile>,
 }
 
@@ -243,6 +257,7 @@ impl Walk<'_> {
     /// Collects a folder's files; `below` is its path in the app, empty or with a slash at its end.
     fn folder(&mut self, folder: &Utf8Path, below: &str) -> Result<(), AppError> {
         let read = |source| AppError::Read { path: folder.to_owned(), source };
+        self.above.push(folder.to_owned());
         for entry in fs::read_dir(folder).map_err(read)? {
             let name = entry.map_err(read)?.file_name();
             let Some(name) = name.to_str() else {
@@ -251,6 +266,7 @@ impl Walk<'_> {
             };
             self.entry(folder, name, format!("{below}{name}"))?;
         }
+        self.above.pop();
         Ok(())
     }
 
@@ -272,6 +288,12 @@ impl Walk<'_> {
                 return Err(AppError::LinkLoop { path });
             }
             source = target;
+        }
+        if self.without.contains(&source) {
+            return Ok(());
+        }
+        if self.above.contains(&source) {
+            return Err(AppError::LinkLoop { path });
         }
         let metadata = fs::metadata(&source).map_err(read(&source))?;
         if metadata.is_dir() {

@@ -93,6 +93,10 @@ impl Hint for AssembleError {
             Self::OtherWheels { .. } => None,
         }
     }
+
+    fn is_bug(&self) -> bool {
+        matches!(self, Self::OtherWheels { .. })
+    }
 }
 
 /// Writes the planned layer to `path`, all or nothing.

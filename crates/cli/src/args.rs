@@ -164,7 +164,7 @@ pub(crate) struct Down {
     #[arg(long, value_enum)]
     pub(crate) on: Option<On>,
     /// Folder of the journal, when `up` was given one.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", requires = "app")]
     pub(crate) state: Option<Utf8PathBuf>,
     /// Print the steps and do nothing.
     #[arg(long)]

@@ -31,6 +31,13 @@ pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:4566";
 /// The region of the local cloud when none is given.
 const LOCAL_REGION: &str = "us-east-1";
 
+/// How long AWS may need until everybody sees what a request whose answer was lost has made.
+const AWS_SETTLES: Duration = Duration::from_secs(10);
+
+/// The same for a local cloud of another process, which finishes what it has begun. One of this
+/// process has nothing under way.
+const SERVED_SETTLES: Duration = Duration::from_secs(2);
+
 /// How long to wait for another layercake that has the local cloud to itself, in seconds.
 const BUSY_SECONDS: u64 = 120;
 
@@ -69,7 +76,9 @@ impl Cloud {
         ui: &Ui,
     ) -> Result<Self, CommandError> {
         match place {
-            Place::Local { data, .. } => Self::local(Utf8Path::new(data), None, interpreters, ui).await,
+            Place::Local { data, region } => {
+                Self::local(Utf8Path::new(data), Some(region.clone()), interpreters, ui).await
+            }
             Place::Aws { region, profile, account } => {
                 let cloud = Self::aws(Some(region.clone()), profile.clone()).await?;
                 if cloud.endpoint.account.as_str() != account {
@@ -96,7 +105,8 @@ impl Cloud {
 
     async fn aws(region: Option<Region>, profile: Option<String>) -> Result<Self, CommandError> {
         let credentials = Credentials::Chain { profile: profile.clone() };
-        let endpoint = Destination { url: None, region, credentials }.connect().await?;
+        let destination = Destination { url: None, region, credentials, settling: AWS_SETTLES };
+        let endpoint = destination.connect().await?;
         let place =
             Place::Aws { region: endpoint.region.clone(), profile, account: endpoint.account.to_string() };
         Ok(Self { endpoint, url: None, place, embedded: None })
@@ -129,9 +139,11 @@ impl Cloud {
         };
         // The local cloud takes any credentials.
         let credentials = Credentials::Fixed { key: "layercake".to_owned(), secret: "layercake".to_owned() };
-        let endpoint =
-            Destination { url: Some(url.clone()), region: Some(region), credentials }.connect().await?;
-        let place = Place::Local { data: data.to_string() };
+        let settling = if embedded.is_some() { Duration::ZERO } else { SERVED_SETTLES };
+        let destination =
+            Destination { url: Some(url.clone()), region: Some(region.clone()), credentials, settling };
+        let endpoint = destination.connect().await?;
+        let place = Place::Local { data: data.to_string(), region };
         Ok(Self { endpoint, url: Some(url), place, embedded })
     }
 }

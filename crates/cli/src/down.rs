@@ -2,16 +2,16 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use camino::Utf8Path;
 use layercake_core::journal::{Place, Step};
 use layercake_deploy::{Endpoint, JournalFile, Undone, destroy};
+use layercake_local::Interpreters;
 use serde::Serialize;
 
 use crate::{
     args::{Common, Down, On},
     cloud::Cloud,
     error::CommandError,
-    journals::{self, AppPath, Standing},
+    journals::{self, Standing},
     registry::Registry,
     settings::Settings,
     ui::Ui,
@@ -37,46 +37,50 @@ struct AppDown {
 pub(crate) async fn run(common: &Common, down: Down, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     let settings = Settings::new(common, None)?;
     let registry = Registry::at(&settings.registry);
-    let (standing, lost) = match &down.app {
-        Some(app) => (of_app(app, &down, &registry)?, Vec::new()),
+    let mut found = match &down.app {
+        Some(app) => journals::of_app(app, down.state.as_deref(), &registry)?,
         None => journals::of_all(&registry)?,
     };
-    for journal in &lost {
+    for journal in &found.lost {
         ui.warn(&format!("the journal `{journal}` is gone, and with it the list of what its app made"));
     }
-    let standing: Vec<_> = standing.into_iter().filter(|standing| is_wanted(standing, down.on)).collect();
-    if standing.is_empty() {
+    found.standing.retain(|standing| is_wanted(standing, down.on));
+    // One app must not keep another from being removed: what fails is told, and the rest goes on.
+    let mut failed = found.unreadable;
+    if found.standing.is_empty() && failed.is_empty() {
         ui.say("nothing is up");
     }
     if down.dry_run {
-        return print_steps(&standing, down.json, ui);
+        print_steps(&found.standing, down.json, ui)?;
+        return end(failed, ui);
     }
     let interpreters = settings.interpreters();
-    let mut all = Vec::new();
-    for standing in standing {
-        let resources = tokio::select! {
-            resources = take_down(&standing, &interpreters, &registry, ui) => resources?,
+    let mut apps = Vec::new();
+    for standing in found.standing {
+        let mut resources = Vec::new();
+        let outcome = tokio::select! {
+            outcome = take_down(&standing, &interpreters, &registry, ui, &mut resources) => outcome,
             error = interrupted() => {
                 return Err(error.with_hint("run the same command again: it goes on where it was"));
             }
         };
         let on = standing.journal.opening.place.word();
-        all.push(AppDown { journal: standing.path.to_string(), on, resources });
+        apps.push(AppDown { journal: standing.path.to_string(), on, resources });
+        failed.extend(outcome.err());
     }
     if down.json {
-        ui.print(&json(&serde_json::json!({ "format": 1, "apps": all }))?);
+        ui.print(&json(&serde_json::json!({ "format": 1, "apps": apps }))?);
     }
-    Ok(ExitCode::SUCCESS)
+    end(failed, ui)
 }
 
-/// The journals of the app, also when its folder is gone.
-fn of_app(app: &Utf8Path, down: &Down, registry: &Registry) -> Result<Vec<Standing>, CommandError> {
-    let missing = match AppPath::find(app) {
-        Ok(app) => return journals::of_app(&app, down.state.as_deref(), registry),
-        Err(error) => error,
-    };
-    let standing = journals::of_gone(app, registry)?;
-    if standing.is_empty() { Err(missing.into()) } else { Ok(standing) }
+/// Tells every failure; the last one is the command's.
+fn end(mut failed: Vec<CommandError>, ui: &Ui) -> Result<ExitCode, CommandError> {
+    let last = failed.pop();
+    for error in &failed {
+        ui.error(error);
+    }
+    last.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 fn is_wanted(standing: &Standing, on: Option<On>) -> bool {
@@ -89,23 +93,22 @@ fn is_wanted(standing: &Standing, on: Option<On>) -> bool {
 
 async fn take_down(
     standing: &Standing,
-    interpreters: &layercake_local::interpreters::Interpreters,
+    interpreters: &Interpreters,
     registry: &Registry,
     ui: &Ui,
-) -> Result<Vec<Gone>, CommandError> {
+    gone: &mut Vec<Gone>,
+) -> Result<(), CommandError> {
     // It may have gone between the listing and now: another `down` was faster.
-    let Some(mut journal) = JournalFile::open(&standing.readable)? else { return Ok(Vec::new()) };
-    let gone = if journal.journal().steps().is_empty() {
-        Vec::new()
-    } else {
+    let Some(mut journal) = JournalFile::open(&standing.readable)? else { return Ok(()) };
+    if !journal.journal().steps().is_empty() {
         let cloud = Cloud::reopen(&standing.journal.opening.place, interpreters, ui).await?;
-        let gone = undo(&cloud.endpoint, &mut journal, ui).await;
+        let outcome = undo(&cloud.endpoint, &mut journal, ui, gone).await;
         cloud.close().await;
-        gone?
-    };
+        outcome?;
+    }
     journal.close()?;
     registry.remove(&standing.path);
-    Ok(gone)
+    Ok(())
 }
 
 /// Undoes a journal, with a line for each resource.
@@ -113,8 +116,8 @@ pub(crate) async fn undo(
     endpoint: &Endpoint,
     journal: &mut JournalFile,
     ui: &Ui,
-) -> Result<Vec<Gone>, CommandError> {
-    let mut gone = Vec::new();
+    gone: &mut Vec<Gone>,
+) -> Result<(), CommandError> {
     let tell = |step: &Step, outcome: Undone| {
         let resource = step.resource.describe();
         let word = match outcome {
@@ -130,11 +133,10 @@ pub(crate) async fn undo(
     };
     destroy(endpoint, journal, tell).await.map_err(|error| {
         CommandError::from(error).with_hint("run the same command again: what is removed stays removed")
-    })?;
-    Ok(gone)
+    })
 }
 
-fn print_steps(standing: &[Standing], as_json: bool, ui: &Ui) -> Result<ExitCode, CommandError> {
+fn print_steps(standing: &[Standing], as_json: bool, ui: &Ui) -> Result<(), CommandError> {
     let mut apps = Vec::new();
     for standing in standing {
         let resources: Vec<_> =
@@ -149,5 +151,5 @@ fn print_steps(standing: &[Standing], as_json: bool, ui: &Ui) -> Result<ExitCode
     if as_json {
         ui.print(&json(&serde_json::json!({ "format": 1, "dryRun": true, "apps": apps }))?);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

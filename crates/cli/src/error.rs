@@ -72,8 +72,9 @@ impl CommandError {
 /// Every library error that has a hint becomes a command error with it.
 impl<E: Error + Hint + Send + Sync + 'static> From<E> for CommandError {
     fn from(error: E) -> Self {
+        let kind = if error.is_bug() { Kind::Bug } else { Kind::User };
         let hints = error.hint().into_iter().collect();
-        Self { kind: Kind::User, error: Box::new(error), hints }
+        Self { kind, error: Box::new(error), hints }
     }
 }
 

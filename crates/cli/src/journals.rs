@@ -52,9 +52,13 @@ impl AppPath {
         }
     }
 
-    /// How a journal names the app: by its path from the folder that the journal's folder is in.
-    pub(crate) fn name_in_journal(&self) -> &str {
-        self.file.as_deref().unwrap_or(".")
+    /// How a journal names the app: by its path from the folder that the journal's folder is in,
+    /// or by its whole path when the journal is kept elsewhere.
+    pub(crate) fn name_in_journal(&self, state: Option<&Utf8Path>) -> String {
+        match state {
+            Some(_) => self.path().into_string(),
+            None => self.file.clone().unwrap_or_else(|| ".".to_owned()),
+        }
     }
 
     /// A function name made of the app's: what cannot be in one becomes a hyphen.
@@ -103,59 +107,80 @@ pub(crate) struct Standing {
     pub(crate) journal: Journal,
 }
 
-/// The journals of one app: those beside it, and those of it that only the registry still has.
+/// Journals found, and what could not be read on the way.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) standing: Vec<Standing>,
+    /// Journals that are there but cannot be read: each with its error.
+    pub(crate) unreadable: Vec<CommandError>,
+    /// Registered journals that are nowhere any more.
+    pub(crate) lost: Vec<Utf8PathBuf>,
+}
+
+impl Found {
+    fn take(&mut self, path: Utf8PathBuf, readable: Utf8PathBuf) {
+        match JournalFile::peek(&readable) {
+            Ok(Some(journal)) => self.standing.push(Standing { path, readable, journal }),
+            // Nothing was ever recorded in it.
+            Ok(None) => {}
+            Err(error) => self.unreadable.push(error.into()),
+        }
+    }
+}
+
+impl Standing {
+    /// The app that this journal is of, as a path.
+    fn app(&self) -> Utf8PathBuf {
+        let folder = self.path.parent().and_then(Utf8Path::parent).unwrap_or(Utf8Path::new("/"));
+        match self.journal.opening.app.as_str() {
+            "." => folder.to_owned(),
+            // Joined to it, a whole path is itself.
+            app => folder.join(app),
+        }
+    }
+}
+
+/// The journals of one app: those beside it and those that only the registry knows, also when the
+/// app is gone.
 pub(crate) fn of_app(
-    app: &AppPath,
+    app: &Utf8Path,
     state: Option<&Utf8Path>,
     registry: &Registry,
-) -> Result<Vec<Standing>, CommandError> {
-    let state = app.state(state);
-    let mut standing = Vec::new();
-    for path in journal_files(&state) {
-        if let Some(journal) = JournalFile::peek(&path)? {
-            standing.push(Standing { readable: path.clone(), path, journal });
+) -> Result<Found, CommandError> {
+    let path = AppPath::find(app);
+    let whole = match &path {
+        Ok(path) => path.path(),
+        Err(_) => std::path::absolute(app)
+            .ok()
+            .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+            .unwrap_or_else(|| app.to_owned()),
+    };
+    let mut found = of_all(registry)?;
+    if let Ok(path) = &path {
+        for file in journal_files(&path.state(state)) {
+            if !found.standing.iter().any(|known| known.path == file) {
+                found.take(file.clone(), file);
+            }
         }
     }
-    let (registered, _) = of_all(registry)?;
-    standing.extend(
-        registered.into_iter().filter(|one| one.path != one.readable && one.path.parent() == Some(&state)),
-    );
-    standing.retain(|one| one.journal.opening.app == app.name_in_journal());
-    Ok(standing)
+    found.standing.retain(|standing| standing.app() == whole);
+    found.lost.clear();
+    match path {
+        Err(missing) if found.standing.is_empty() => Err(missing.into()),
+        _ => Ok(found),
+    }
 }
 
-/// The journals of an app whose folder is gone.
-pub(crate) fn of_gone(path: &Utf8Path, registry: &Registry) -> Result<Vec<Standing>, CommandError> {
-    let Ok(path) = std::path::absolute(path) else { return Ok(Vec::new()) };
-    let (mut registered, _) = of_all(registry)?;
-    registered.retain(|one| {
-        let folder = one.path.parent().and_then(Utf8Path::parent).unwrap_or(Utf8Path::new("/"));
-        let app = if one.journal.opening.app == "." {
-            folder.to_owned()
-        } else {
-            folder.join(&one.journal.opening.app)
-        };
-        app.as_std_path() == path
-    });
-    Ok(registered)
-}
-
-/// The journals of every app that is up, and registered ones that cannot be found any more.
-pub(crate) fn of_all(registry: &Registry) -> Result<(Vec<Standing>, Vec<Utf8PathBuf>), CommandError> {
-    let mut standing = Vec::new();
-    let mut lost = Vec::new();
-    for found in registry.all()? {
-        let Some(readable) = found.readable else {
-            lost.push(found.journal);
-            continue;
-        };
-        match JournalFile::peek(&readable)? {
-            Some(journal) => standing.push(Standing { path: found.journal, readable, journal }),
-            // Nothing was ever recorded in it.
-            None => registry.remove(&found.journal),
+/// The journals of every app that is up.
+pub(crate) fn of_all(registry: &Registry) -> Result<Found, CommandError> {
+    let mut found = Found::default();
+    for registered in registry.all()? {
+        match registered.readable {
+            Some(readable) => found.take(registered.journal, readable),
+            None => found.lost.push(registered.journal),
         }
     }
-    Ok((standing, lost))
+    Ok(found)
 }
 
 fn journal_files(state: &Utf8Path) -> Vec<Utf8PathBuf> {

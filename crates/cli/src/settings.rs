@@ -29,47 +29,43 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the environment.
     pub(crate) fn new(common: &Common, cache: Option<&Utf8Path>) -> Result<Self, CommandError> {
-        let base = etcetera::choose_base_strategy().map_err(|_| {
-            CommandError::new(
-                Kind::User,
-                "this user has no home folder",
-                "set HOME, or give --data and --cache-dir",
-            )
-        })?;
-        let utf8 = |path: std::path::PathBuf| {
-            Utf8PathBuf::from_path_buf(path).map_err(|path| {
-                CommandError::new(
+        let base = etcetera::choose_base_strategy().ok();
+        let own =
+            |folder: Option<std::path::PathBuf>, flag: &str| match folder.map(Utf8PathBuf::from_path_buf) {
+                Some(Ok(folder)) => Ok(folder.join("layercake")),
+                Some(Err(folder)) => Err(CommandError::new(
                     Kind::User,
-                    format!("the folder `{}` has a name that is not UTF-8", path.display()),
-                    "give --data and --cache-dir",
-                )
-            })
-        };
-        let data = utf8(base.data_dir())?.join("layercake");
-        let absolute = |path: &Utf8Path| -> Result<Utf8PathBuf, CommandError> {
-            utf8(std::path::absolute(path).unwrap_or_else(|_| path.into()))
-        };
+                    format!("the folder `{}` has a name that is not UTF-8", folder.display()),
+                    format!("give {flag}"),
+                )),
+                None => Err(CommandError::new(
+                    Kind::User,
+                    "this user has no home folder",
+                    format!("set HOME, or give {flag}"),
+                )),
+            };
+        let data = |flag| own(base.as_ref().map(etcetera::BaseStrategy::data_dir), flag);
         let cloud = match &common.data {
-            Some(folder) => absolute(folder)?,
-            None => data.join("cloud"),
+            Some(folder) => absolute(folder),
+            None => data("--data")?.join("cloud"),
         };
         // A cloud of its own has apps of its own: what is up on it must not mix with the rest.
         let registry = match &common.data {
             Some(_) => cloud.join("apps"),
-            None => data.join("apps"),
+            None => data("--data")?.join("apps"),
         };
-        let cache = match cache {
-            Some(folder) => absolute(folder)?,
-            None => utf8(base.cache_dir())?.join("layercake"),
+        let cache = match (cache, &common.data) {
+            (Some(folder), _) => absolute(folder),
+            (None, named) => match own(base.as_ref().map(etcetera::BaseStrategy::cache_dir), "--cache-dir") {
+                Ok(folder) => folder,
+                // Commands that build nothing need no cache.
+                Err(_) if named.is_some() => cloud.join("cache"),
+                Err(error) => return Err(error),
+            },
         };
-        let home = utf8(base.home_dir().to_owned())?;
-        Ok(Self {
-            cloud,
-            cloud_is_named: common.data.is_some(),
-            registry,
-            cache,
-            places: places(common, &home),
-        })
+        let home = base.as_ref().and_then(|base| Utf8PathBuf::from_path_buf(base.home_dir().to_owned()).ok());
+        let places = places(common, home.as_deref());
+        Ok(Self { cloud, cloud_is_named: common.data.is_some(), registry, cache, places })
     }
 
     /// The folder of the local cloud: the one the user named, else the one that is being served,
@@ -87,19 +83,27 @@ impl Settings {
     }
 }
 
-fn places(common: &Common, home: &Utf8Path) -> SearchPlaces {
+fn absolute(path: &Utf8Path) -> Utf8PathBuf {
+    std::path::absolute(path)
+        .ok()
+        .and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn places(common: &Common, home: Option<&Utf8Path>) -> SearchPlaces {
     let variable =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    let in_home = |path: &str| home.map(|home| home.join(path));
     let path = std::env::var_os("PATH").unwrap_or_default();
     SearchPlaces {
         named: common.python.clone(),
         path: std::env::split_paths(&path)
             .filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok())
             .collect(),
-        pyenv_root: Some(variable("PYENV_ROOT").unwrap_or_else(|| home.join(".pyenv"))),
-        uv_pythons: Some(variable("UV_PYTHON_INSTALL_DIR").unwrap_or_else(|| {
-            variable("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")).join("uv/python")
-        })),
+        pyenv_root: variable("PYENV_ROOT").or_else(|| in_home(".pyenv")),
+        uv_pythons: variable("UV_PYTHON_INSTALL_DIR")
+            .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("uv/python")))
+            .or_else(|| in_home(".local/share/uv/python")),
         homebrew: ["/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew"].map(Utf8PathBuf::from).into(),
     }
 }

@@ -28,11 +28,11 @@ fn a_function_runs_with_its_layer_and_leaves_nothing() {
     let answer = env.run_ok(&["down", app.as_str()]);
     insta::assert_snapshot!(answer.told(&env), @r"
     exit 0
-       removed log group /aws/lambda/demo-app
        removed function demo-app
        removed policy AWSLambdaBasicExecutionRole on role layercake-demo-app
        removed role layercake-demo-app
        removed layer version demo-app-layer:1
+       removed log group /aws/lambda/demo-app
     ");
     assert!(!app.join(".layercake").exists());
     assert_eq!(env.everything(), nothing());
@@ -205,7 +205,7 @@ fn what_is_not_ours_stays() {
     let answer = env.run(&["up", other.as_str()]);
     insta::assert_snapshot!(answer.told(&env).lines().filter(|line| !line.contains("note:")).collect::<Vec<_>>().join("\n"), @r"
     exit 1
-    error: role layercake-demo-app exists already and was not made by this app
+    error: function demo-app exists already and was not made by this app
       hint: choose another name with --name, or remove it yourself
     ");
     env.run_ok(&["down", other.as_str()]);
@@ -269,6 +269,106 @@ fn two_at_once_share_the_cache_and_the_cloud() {
         let report: serde_json::Value = serde_json::from_str(&answer.stdout).expect("a report");
         assert_eq!(report["invocation"]["payload"]["word"], "layered");
     }
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn another_region_is_remembered() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let report = env.run_json(&["up", app.as_str(), "--region", "eu-central-1", "--json"]);
+    assert!(report["function"]["arn"].as_str().is_some_and(|arn| arn.contains(":eu-central-1:")));
+    let answer = env.run(&["--quiet", "up", app.as_str()]);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("is up somewhere else already"), "{}", answer.stderr);
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything_in("eu-central-1"), nothing());
+}
+
+#[test]
+fn apps_that_share_a_state_folder_are_kept_apart() {
+    let env = TestEnv::new();
+    let code = [("app.py", "def handler(event, context):\n    return 1\n")];
+    let (one, two) = (env.app("one", &code), env.app("two", &code));
+    let state = env.root().join("state");
+    for app in [&one, &two] {
+        env.run_ok(&["up", app.as_str(), "--state", state.as_str()]);
+    }
+    let answer = env.run(&["--quiet", "up", two.as_str(), "--state", state.as_str(), "--name", "one"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("the function `one` belongs to another app here"), "{}", answer.stderr);
+    env.run_ok(&["down", one.as_str(), "--state", state.as_str()]);
+    assert_eq!(env.everything()["functions"], serde_json::json!(["two"]));
+    // The registry knows of it without being told where the journal is.
+    env.run_ok(&["down", two.as_str()]);
+    assert_eq!(env.everything(), nothing());
+    assert_eq!(env.run(&["down", "--state", state.as_str()]).code, Some(2));
+}
+
+#[test]
+fn one_damaged_journal_does_not_hold_up_the_others() {
+    let env = TestEnv::new();
+    let code = [("app.py", "def handler(event, context):\n    return 1\n")];
+    let (one, two) = (env.app("one", &code), env.app("two", &code));
+    for app in [&one, &two] {
+        env.run_ok(&["up", app.as_str()]);
+    }
+    let journal = one.join(".layercake/one.local.journal");
+    let text = std::fs::read_to_string(&journal).expect("readable");
+    // Written in place: the registry's link is to this very file.
+    std::fs::write(&journal, text.replacen("will-create", "nonsense", 1)).expect("written");
+    let answer = env.run(&["down"]);
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("of the journal is damaged"), "{}", answer.stderr);
+    assert_eq!(env.everything()["functions"], serde_json::json!(["one"]));
+    std::fs::write(&journal, text).expect("written");
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn event_and_response_keep_every_digit() {
+    let env = TestEnv::new();
+    let app =
+        env.app("digits", &[("app.py", "def handler(event, context):\n    return [event['n'], 2**70]\n")]);
+    let answer = env.run_ok(&["up", app.as_str(), "--event", "{\"n\": 123456789012345678901}"]);
+    assert!(
+        answer.stdout.contains("Response: [123456789012345678901, 1180591620717411303424]"),
+        "{}",
+        answer.stdout
+    );
+    env.run_ok(&["down"]);
+}
+
+#[test]
+fn a_role_that_was_deleted_by_hand_comes_back_with_its_policy() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    env.run_ok(&["up", app.as_str()]);
+    let served = env.serve(&[]);
+    let steps = "
+import boto3, sys
+iam = boto3.client('iam', endpoint_url=sys.argv[1], region_name='us-east-1')
+role, policy = 'layercake-demo-app', 'arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole'
+if sys.argv[2] == 'delete':
+    iam.detach_role_policy(RoleName=role, PolicyArn=policy)
+    iam.delete_role(RoleName=role)
+else:
+    print(len(iam.list_attached_role_policies(RoleName=role)['AttachedPolicies']))
+";
+    let python = |what: &str| {
+        let mut command = std::process::Command::new(support::client("python"));
+        env.prepare(&mut command);
+        served.credentials(&mut command);
+        let output = command.args(["-c", steps, &served.endpoint, what]).output().expect("Python starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    python("delete");
+    env.run_ok(&["up", app.as_str()]);
+    assert_eq!(python("count"), "1\n");
+    drop(served);
     env.run_ok(&["down"]);
     assert_eq!(env.everything(), nothing());
 }

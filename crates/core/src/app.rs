@@ -118,10 +118,8 @@ pub fn check_handler<'a>(
 }
 
 fn module_of(path: &str) -> Option<&str> {
-    let module = path.strip_suffix(".py")?;
-    let mut letters = module.chars();
-    let starts_well = letters.next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    (starts_well && letters.all(|c| c.is_alphanumeric() || c == '_')).then_some(module)
+    // Lambda imports by text, so a module need not have a name that a statement could import.
+    path.strip_suffix(".py").filter(|module| !module.is_empty() && !module.contains(['.', '/']))
 }
 
 /// Whether a name is bound at the top level of a module: by `def`, `async def`, assignment or
@@ -161,6 +159,11 @@ mod tests {
     #[test]
     fn usual_handlers_are_found() {
         assert_eq!(check(&[("app.py", "def lambda_handler(event, context):\n  pass")]), "app.lambda_handler");
+        assert_eq!(check(&[("my-app.py", "def lambda_handler(e, c): 0")]), "my-app.lambda_handler");
+        assert_eq!(
+            check(&[("2020.py", "def handler(e, c): 0"), ("a.b.py", "def handler(e, c): 0")]),
+            "2020.handler"
+        );
         assert_eq!(check(&[("x.py", "async def handler(e, c): ...")]), "x.handler");
         assert_eq!(check(&[("x.py", "lambda_handler = make()"), ("y.py", "")]), "x.lambda_handler");
         assert_eq!(check(&[("x.py", "from y import lambda_handler"), ("y.py", "")]), "x.lambda_handler");

@@ -7,4 +7,9 @@
 pub trait Hint {
     /// One sentence a user can act on, or nothing when there is no honest advice.
     fn hint(&self) -> Option<String>;
+
+    /// Whether the mistake is layercake's own, so that nothing the user does would mend it.
+    fn is_bug(&self) -> bool {
+        false
+    }
 }

@@ -1,4 +1,4 @@
-//! Which test modules a package's own code imports.
+//! Which folders hold tests, and which test modules a package's own code imports.
 //!
 //! Test folders weigh a quarter of a scientific layer, but some packages reach into them at run
 //! time: `numpy.testing` 2.2.6 imports `numpy._core.tests._natype`, and scipy and scikit-learn
@@ -8,8 +8,51 @@
 
 use std::collections::BTreeSet;
 
-/// Whether a path lies in a folder of tests.
-pub fn is_in_tests(path: &str) -> bool {
+/// The folders of a wheel that hold tests.
+///
+/// A folder named `tests` is one when it, or a folder below it, has a Python file with a name that
+/// test runners look for, or is a package. Others hold what the name means elsewhere: dbt keeps
+/// SQL that it runs in `macros/materializations/tests`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestFolders<'a>(BTreeSet<&'a str>);
+
+impl<'a> TestFolders<'a> {
+    /// Finds them among the paths of all files of a wheel.
+    pub fn among(paths: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut folders = BTreeSet::new();
+        for path in paths {
+            if is_test_file(path) {
+                folders.extend(
+                    folders_around(path)
+                        .filter(|folder| folder.rsplit('/').next().is_some_and(|name| name == "tests")),
+                );
+            }
+        }
+        Self(folders)
+    }
+
+    /// Whether a file lies in one of them.
+    pub fn hold(&self, path: &str) -> bool {
+        folders_around(path).any(|folder| self.0.contains(folder))
+    }
+}
+
+fn is_test_file(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.strip_suffix(".py").is_some_and(|stem| {
+        stem.starts_with("test_") || stem.ends_with("_test") || stem == "conftest" || stem == "__init__"
+    })
+}
+
+/// `a/b`, `a` for `a/b/c.py`.
+fn folders_around(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/').map(|(folder, _)| folder), |folder| {
+        folder.rsplit_once('/').map(|(folder, _)| folder)
+    })
+}
+
+/// Whether a folder around this file is named `tests`.
+fn is_below_tests(path: &str) -> bool {
     path.split('/').rev().skip(1).any(|part| part == "tests")
 }
 
@@ -20,7 +63,7 @@ pub fn is_in_tests(path: &str) -> bool {
 /// the longest prefix of it that is a file.
 pub fn test_modules_imported(path: &str, source: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    if !source.contains("tests") && !is_in_tests(path) {
+    if !source.contains("tests") && !is_below_tests(path) {
         return found;
     }
     for statement in import_statements(source) {
@@ -135,9 +178,19 @@ mod tests {
     }
 
     #[test]
-    fn a_test_folder_is_one_by_its_name() {
-        assert!(is_in_tests("pandas/tests/x/y.py"));
-        assert!(!is_in_tests("pandas/tests"));
-        assert!(!is_in_tests("numpy/testing/tests.py"));
+    fn a_test_folder_is_one_by_its_name_and_its_files() {
+        let hold = |file: &'static str, path: &str| TestFolders::among([file]).hold(path);
+        for file in ["a/tests/test_x.py", "a/tests/x_test.py", "a/tests/conftest.py", "a/tests/b/__init__.py"]
+        {
+            assert!(hold(file, "a/tests/b/y.csv"), "{file}");
+        }
+        for file in
+            ["a/tests/x.sql", "a/tests/latest.py", "a/test_x.py", "a/testing/tests.py", "a/tests/test_x.so"]
+        {
+            assert!(!hold(file, "a/tests/x.sql"), "{file}");
+        }
+        assert!(!hold("a/tests/test_x.py", "a/tests"));
+        assert!(!hold("a/tests/test_x.py", "b/tests/x.sql"));
+        assert!(hold("a/tests/b/tests/c/test_x.py", "a/tests/x.sql"));
     }
 }

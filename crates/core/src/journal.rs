@@ -29,6 +29,8 @@ pub enum Place {
     Local {
         /// The folder that holds its state: the address changes, the folder does not.
         data: String,
+        /// The region: a local cloud keeps regions apart as AWS does.
+        region: Region,
     },
     /// AWS.
     Aws {
@@ -56,7 +58,7 @@ impl Place {
 pub struct Opening {
     /// [`JOURNAL_FORMAT`] of the writer.
     pub format: u32,
-    /// The app, as a path beside the journal's folder.
+    /// The app: its file's name or `.` when the journal lies beside it, else its whole path.
     pub app: String,
     /// Where its resources live.
     #[serde(flatten)]
@@ -319,7 +321,7 @@ mod tests {
         Opening {
             format: JOURNAL_FORMAT,
             app: "pandas".to_owned(),
-            place: Place::Local { data: "/data".to_owned() },
+            place: Place::Local { data: "/data".to_owned(), region: "us-east-1".parse().expect("a region") },
             token: "t".to_owned(),
         }
     }
@@ -403,7 +405,7 @@ mod tests {
             Record::Opening(opening()),
             Record::WillCreate { step: 1, resource: Resource::LayerVersion { layer: "l".parse().expect("a name"), version: None, sha256: Sha256::of(b"") } },
         ]), @r#"
-        {"record":"opening","format":1,"app":"pandas","on":"local","data":"/data","token":"t"}
+        {"record":"opening","format":1,"app":"pandas","on":"local","data":"/data","region":"us-east-1","token":"t"}
         {"record":"will-create","step":1,"resource":"layer-version","layer":"l","version":null,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
         "#);
     }

@@ -12,6 +12,7 @@ pub mod hint;
 pub mod imports;
 pub mod journal;
 pub mod limits;
+pub mod literals;
 pub mod plan;
 pub mod report;
 pub mod requirements;

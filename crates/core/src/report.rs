@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     aws::{FunctionName, Handler, LayerVersionArn},
@@ -145,11 +146,51 @@ pub struct Invocation {
     /// `Unhandled` when the function failed.
     pub function_error: Option<String>,
     /// The response, as the function gave it.
-    pub payload: serde_json::Value,
+    pub payload: JsonText,
     /// The last 4 KB of the run's log, START to REPORT.
     pub log: String,
     /// The figures of the REPORT line.
     pub figures: Option<Figures>,
+}
+
+/// JSON as it was written: numbers keep all their digits, members their order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JsonText(Box<RawValue>);
+
+impl JsonText {
+    /// Takes a text that should be JSON; one that is not (Python writes `NaN`) becomes a string.
+    pub fn of(text: &str) -> Self {
+        let text = text.trim();
+        let raw = RawValue::from_string(text.to_owned())
+            .or_else(|_| RawValue::from_string(serde_json::Value::String(text.to_owned()).to_string()));
+        Self(raw.unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+
+    /// Takes a text that must be JSON.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text.trim().to_owned()).map(Self)
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// A member of an object, when it is a string.
+    pub fn string_at(&self, key: &str) -> Option<String> {
+        let value: serde_json::Value = serde_json::from_str(self.text()).ok()?;
+        value.get(key)?.as_str().map(str::to_owned)
+    }
+}
+
+impl PartialEq for JsonText {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
 }
 
 /// The REPORT line's figures.
@@ -204,6 +245,15 @@ pub fn packages(resolution: &Resolution, plan: &LayerPlan) -> Vec<Package> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_keeps_what_was_written() {
+        let text = JsonText::parse(" {\"n\": 123456789012345678901, \"a\": 1.10} ").expect("JSON");
+        assert_eq!(text.text(), "{\"n\": 123456789012345678901, \"a\": 1.10}");
+        assert_eq!(JsonText::of("NaN").text(), "\"NaN\"");
+        assert_eq!(JsonText::of("{\"errorType\":\"X\"}").string_at("errorType").as_deref(), Some("X"));
+        assert!(JsonText::parse("{nonsense").is_err());
+    }
 
     #[test]
     fn the_report_line_is_read() {

@@ -33,8 +33,11 @@ pub struct ResolvedWheel {
     pub sha256: Sha256,
     /// Size in bytes, when the index tells it.
     pub size: Option<u64>,
-    /// Names of the packages that need it; empty when the user asked for it.
+    /// Names of the packages that need it.
     pub required_by: Vec<String>,
+    /// Whether the user asked for it by name; other packages may need it all the same.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 impl Resolution {

@@ -1,11 +1,17 @@
 //! Wheels (PEP 427 and the binary distribution format): their names and what is inside.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Hint, imports,
+    Hint,
+    imports::{self, TestFolders},
+    literals::{self, Named},
     zip::{Archive, Entry, EntryKind, ZipError},
 };
 
@@ -90,6 +96,14 @@ pub enum WheelError {
         /// How many there are.
         found: usize,
     },
+    /// A Python file that is too large to be looked through.
+    #[error("`{entry}` claims {size} bytes; no honest Python module has more than {LARGEST_MODULE}")]
+    LargeModule {
+        /// The file.
+        entry: String,
+        /// Claimed, in bytes.
+        size: u64,
+    },
 }
 
 impl Hint for WheelError {
@@ -97,9 +111,30 @@ impl Hint for WheelError {
         match self {
             Self::Zip(error) => error.hint(),
             Self::DistInfo { .. } => Some("this is not a wheel; ask the project for a real one".to_owned()),
+            Self::LargeModule { .. } => Some(
+                "no honest build tool makes such a wheel: find out where it came from before you use it"
+                    .to_owned(),
+            ),
         }
     }
 }
+
+/// The largest Python file that is looked through, in bytes: it is held in memory whole. The largest
+/// modules of known packages are generated tables of a few MB.
+pub const LARGEST_MODULE: u64 = 32 << 20;
+
+/// How a script begins that the installer must write an interpreter into (binary distribution
+/// format).
+const PYTHON_SCRIPT: &[u8] = b"#!python";
+
+/// What only a compiler reads, by ending, unless code names it.
+pub(crate) const SOURCE_ENDINGS: &[&str] = &[
+    "a", "c", "cc", "cpp", "cu", "cuh", "cxx", "f", "f77", "f90", "f95", "h", "hh", "hpp", "hxx", "pxd",
+    "pxi", "pyx",
+];
+
+/// What only a type checker reads, by ending, unless code names it.
+pub(crate) const STUB_ENDINGS: &[&str] = &["pyi"];
 
 /// What the planner must know of a wheel's contents. Found once, when the wheel enters the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,8 +144,11 @@ pub struct WheelFacts {
     /// The same for imports in test modules: module file → names. Followed only from
     /// [`Self::imported_tests`] on.
     pub imports_of_tests: Vec<(String, BTreeSet<String>)>,
-    /// Whether code here reads `.pyi` files at run time (`lazy_loader.attach_stub`).
-    pub reads_stubs: bool,
+    /// Names of files here that the code names, of endings that it seldom reads: `x.cu`, `y.h`.
+    pub named_files: BTreeSet<String>,
+    /// Endings of that kind that the code names by themselves (`.pyi`), or whose files it reads
+    /// without naming them (`lazy_loader.attach_stub`).
+    pub named_endings: BTreeSet<String>,
     /// Entries of `*.data/scripts/` that start with `#!python`: they need the installer to write
     /// an interpreter into them (binary distribution format).
     pub python_scripts: BTreeSet<String>,
@@ -119,41 +157,99 @@ pub struct WheelFacts {
 impl WheelFacts {
     /// Looks through a wheel's Python sources.
     ///
-    /// `read` gives the unpacked bytes of an entry; it is called for every `.py` file and every
-    /// script once.
+    /// `read` gives unpacked bytes of an entry, at most so many of its first; it is called for
+    /// every `.py` file and every script once. [`check_wheel`] has refused larger modules.
     ///
     /// # Errors
     /// What `read` answers.
     pub fn collect<E>(
         archive: &Archive,
-        mut read: impl FnMut(&Entry) -> Result<Vec<u8>, E>,
+        mut read: impl FnMut(&Entry, u64) -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
         let mut facts = Self::default();
+        let test_folders = archive.test_folders();
+        let seldom_read = files_by_name(archive);
         for entry in archive.entries.iter().filter(|entry| entry.kind == EntryKind::File) {
             if is_script(&entry.path) {
-                if read(entry)?.starts_with(b"#!python") {
+                if read(entry, PYTHON_SCRIPT.len() as u64)?.starts_with(PYTHON_SCRIPT) {
                     facts.python_scripts.insert(entry.path.clone());
                 }
                 continue;
             }
-            if !has_extension(&entry.path, &["py"]) {
+            if !is_module(entry) {
                 continue;
             }
-            let bytes = read(entry)?;
+            let bytes = read(entry, LARGEST_MODULE)?;
             let source = String::from_utf8_lossy(&bytes);
-            facts.reads_stubs |= source.contains("attach_stub");
             let path = below_site_packages(&entry.path);
             let imported = imports::test_modules_imported(path, &source);
-            if imported.is_empty() {
-                continue;
-            }
-            if imports::is_in_tests(path) {
-                facts.imports_of_tests.push((path.to_owned(), imported));
+            if test_folders.hold(path) {
+                if !imported.is_empty() {
+                    facts.imports_of_tests.push((path.to_owned(), imported));
+                }
             } else {
                 facts.imported_tests.extend(imported);
+                facts.collect_named(&source, &seldom_read);
             }
         }
         Ok(facts)
+    }
+
+    fn collect_named(&mut self, source: &str, seldom_read: &BTreeMap<&str, BTreeSet<&str>>) {
+        if source.contains("attach_stub") {
+            self.named_endings.extend(STUB_ENDINGS.iter().map(|&ending| ending.to_owned()));
+        }
+        if seldom_read.is_empty() {
+            return;
+        }
+        for named in literals::named(source, &seldom_read.keys().copied().collect::<Vec<_>>()) {
+            match named {
+                Named::Ending(ending) => {
+                    self.named_endings.insert(ending);
+                }
+                Named::File(name) if seldom_read.values().any(|names| names.contains(name.as_str())) => {
+                    self.named_files.insert(name);
+                }
+                Named::File(_) => {}
+            }
+        }
+    }
+
+    /// Whether the code names this file, or all of its ending.
+    pub(crate) fn names(&self, path: &str) -> bool {
+        let file = file_name(path);
+        self.named_files.contains(file)
+            || file
+                .rsplit_once('.')
+                .is_some_and(|(_, ending)| self.named_endings.contains(&ending.to_ascii_lowercase()))
+    }
+}
+
+/// Names of files that code seldom reads, by their ending.
+fn files_by_name(archive: &Archive) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for entry in archive.entries.iter().filter(|entry| entry.kind == EntryKind::File) {
+        for &ending in SOURCE_ENDINGS.iter().chain(STUB_ENDINGS) {
+            if has_extension(&entry.path, &[ending]) {
+                names.entry(ending).or_default().insert(file_name(&entry.path));
+            }
+        }
+    }
+    names
+}
+
+fn is_module(entry: &Entry) -> bool {
+    has_extension(&entry.path, &["py"]) && !is_script(&entry.path)
+}
+
+impl Archive {
+    /// The folders of a wheel that hold tests, as seen from `site-packages`.
+    pub(crate) fn test_folders(&self) -> TestFolders<'_> {
+        let files = self.entries.iter().filter(|entry| entry.kind == EntryKind::File);
+        TestFolders::among(files.filter_map(|entry| match destination(&entry.path) {
+            Destination::SitePackages(below) => Some(below),
+            Destination::Scripts(_) | Destination::Headers => None,
+        }))
     }
 }
 
@@ -173,7 +269,7 @@ pub struct WheelContents {
 /// Checks what a wheel must have beside a sound archive.
 ///
 /// # Errors
-/// [`WheelError::DistInfo`].
+/// [`WheelError::DistInfo`], [`WheelError::LargeModule`].
 pub fn check_wheel(archive: &Archive) -> Result<(), WheelError> {
     let found = archive
         .entries
@@ -185,7 +281,13 @@ pub fn check_wheel(archive: &Archive) -> Result<(), WheelError> {
                 .is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
         })
         .count();
-    if found == 1 { Ok(()) } else { Err(WheelError::DistInfo { found }) }
+    if found != 1 {
+        return Err(WheelError::DistInfo { found });
+    }
+    match archive.entries.iter().find(|entry| is_module(entry) && entry.size > LARGEST_MODULE) {
+        Some(entry) => Err(WheelError::LargeModule { entry: entry.path.clone(), size: entry.size }),
+        None => Ok(()),
+    }
 }
 
 /// Where an installer puts a wheel's entry, seen from `site-packages` (binary distribution
@@ -226,10 +328,13 @@ fn below_site_packages(path: &str) -> &str {
     }
 }
 
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 /// Whether a path's file has one of these extensions (without the dot, lower-case).
 pub fn has_extension(path: &str, extensions: &[&str]) -> bool {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    file.rsplit_once('.').is_some_and(|(stem, ending)| {
+    file_name(path).rsplit_once('.').is_some_and(|(stem, ending)| {
         !stem.is_empty() && extensions.iter().any(|e| ending.eq_ignore_ascii_case(e))
     })
 }
@@ -237,6 +342,7 @@ pub fn has_extension(path: &str, extensions: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zip::Method;
 
     #[test]
     fn file_names_parse_and_print_back() {
@@ -266,6 +372,40 @@ mod tests {
     #[test]
     fn names_compare_as_indexes_do() {
         assert_eq!(normalised_name("Foo__Bar.-baz"), "foo-bar-baz");
+    }
+
+    fn entry(path: &str, size: u64) -> Entry {
+        let data = 0..0;
+        let method = Method::Deflated;
+        Entry { path: path.to_owned(), kind: EntryKind::File, permissions: 0, method, crc32: 0, size, data }
+    }
+
+    #[test]
+    fn a_module_too_large_to_look_into_is_refused() {
+        let check = |path, size| {
+            let archive = Archive { entries: vec![entry("x-1.dist-info/WHEEL", 1), entry(path, size)] };
+            check_wheel(&archive).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("x.py", LARGEST_MODULE), Ok(()));
+        insta::assert_snapshot!(
+            check("x.py", LARGEST_MODULE + 1).expect_err("it is too large"),
+            @"`x.py` claims 33554433 bytes; no honest Python module has more than 33554432"
+        );
+        assert_eq!(check("x.so", 1 << 31), Ok(()));
+        assert_eq!(check("x-1.data/scripts/run.py", 1 << 31), Ok(()));
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_script_is_read() {
+        let archive = Archive { entries: vec![entry("x-1.data/scripts/run", 1 << 31), entry("x.py", 5)] };
+        let mut asked = Vec::new();
+        let facts = WheelFacts::collect(&archive, |entry, most| {
+            asked.push((entry.path.clone(), most));
+            Ok::<_, ZipError>(b"#!python".to_vec())
+        })
+        .expect("everything is read");
+        assert_eq!(asked, [("x-1.data/scripts/run".to_owned(), 8), ("x.py".to_owned(), LARGEST_MODULE)]);
+        assert_eq!(facts.python_scripts.len(), 1);
     }
 
     #[test]

@@ -48,7 +48,11 @@ pub(crate) async fn stage(
             CreateBucketConfiguration::builder().location_constraint(place).build(),
         );
     }
-    create.send().await.map_err(|error| DeployError::of("CreateBucket", error))?;
+    match create.send().await.map_err(|error| DeployError::of("CreateBucket", error)) {
+        // The client repeated a request whose answer was lost; the name is nobody else's.
+        Err(error) if !error.exists_already() => return Err(error),
+        _ => {}
+    }
     journal.created(bucket_step, bucket)?;
 
     let object = Resource::Object { bucket: name.clone(), key: key.to_owned() };
@@ -77,29 +81,30 @@ pub(crate) async fn unstage(
     staged: Staged,
 ) -> Result<(), DeployError> {
     let [bucket_step, object_step] = staged.steps;
-    delete_object(endpoint, &staged.bucket, &staged.key).await?;
+    absent_is_fine(delete_object(endpoint, &staged.bucket, &staged.key).await)?;
     journal.undone(object_step)?;
-    delete_bucket(endpoint, &staged.bucket).await?;
+    absent_is_fine(delete_bucket(endpoint, &staged.bucket).await)?;
     journal.undone(bucket_step)?;
     Ok(())
 }
 
-/// Deletes an object; one that is not there is no error.
+/// Deletes an object.
 pub(crate) async fn delete_object(
     endpoint: &Endpoint,
     bucket: &BucketName,
     key: &str,
 ) -> Result<(), DeployError> {
     let answer = endpoint.s3.delete_object().bucket(bucket.as_str()).key(key).send().await;
-    absent_is_fine(answer.map(drop).map_err(|error| DeployError::of("DeleteObject", error)))
+    answer.map(drop).map_err(|error| DeployError::of("DeleteObject", error))
 }
 
-/// Deletes a bucket; one that is not there is no error.
+/// Deletes a bucket.
 pub(crate) async fn delete_bucket(endpoint: &Endpoint, bucket: &BucketName) -> Result<(), DeployError> {
     let answer = endpoint.s3.delete_bucket().bucket(bucket.as_str()).send().await;
-    absent_is_fine(answer.map(drop).map_err(|error| DeployError::of("DeleteBucket", error)))
+    answer.map(drop).map_err(|error| DeployError::of("DeleteBucket", error))
 }
 
+/// Takes the absence of what is to go for success.
 pub(crate) fn absent_is_fine(answer: Result<(), DeployError>) -> Result<(), DeployError> {
     match answer {
         Err(error) if error.is_absent() => Ok(()),

@@ -1,5 +1,7 @@
 //! Where things are deployed to: the only place in which AWS and the local cloud differ.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, stalled_stream_protection::StalledStreamProtectionConfig};
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use layercake_core::aws::{AccountId, Region};
@@ -32,6 +34,9 @@ pub struct Destination {
     pub region: Option<Region>,
     /// How requests are signed.
     pub credentials: Credentials,
+    /// How long something may take to show up that was asked for by a request whose answer never
+    /// came: seconds on AWS, where reads may lag behind writes.
+    pub settling: Duration,
 }
 
 /// A destination that has answered: its clients, and who we are there.
@@ -47,6 +52,8 @@ pub struct Endpoint {
     pub account: AccountId,
     /// The region.
     pub region: Region,
+    /// As in [`Destination`].
+    pub(crate) settling: Duration,
 }
 
 impl Destination {
@@ -89,7 +96,7 @@ impl Destination {
         provider.provide_credentials().await.map_err(|error| credentials_error(&error))?;
 
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(url.is_some()).build();
-        let signed = SignedClient::new(provider, region.clone(), url);
+        let signed = SignedClient::new(provider, region.clone(), url)?;
         let sts = aws_sdk_sts::Client::new(&config);
         let identity = sts
             .get_caller_identity()
@@ -107,6 +114,7 @@ impl Destination {
             signed,
             account,
             region,
+            settling: self.settling,
         })
     }
 

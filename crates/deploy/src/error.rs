@@ -74,6 +74,20 @@ pub enum DeployError {
         /// The resource.
         resource: Resource,
     },
+    /// Something that this journal made no longer carries its mark.
+    #[error("{} no longer carries the mark of this app; it was left as it is", .resource.describe())]
+    MarkLost {
+        /// The resource.
+        resource: Resource,
+    },
+    /// Whether something is ours cannot be told, since its tags cannot be read.
+    #[error("the tags of {} cannot be read: {detail}", .resource.describe())]
+    TagsUnreadable {
+        /// The resource.
+        resource: Resource,
+        /// What the endpoint says.
+        detail: String,
+    },
     /// The function went into a failed state.
     #[error("the function could not be {what}: {reason}")]
     FunctionFailed {
@@ -122,7 +136,19 @@ impl DeployError {
     /// Whether the endpoint asks to come again when another operation is over.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { code, .. }
-            if matches!(code.as_str(), "ResourceConflictException" | "OperationAborted" | "ConcurrentModification"))
+        if matches!(
+            code.as_str(),
+            "ResourceConflictException" | "OperationAborted" | "ConcurrentModification" | "DeleteConflict"
+        ))
+    }
+
+    /// Whether the endpoint says that there is such a thing already.
+    pub(crate) fn exists_already(&self) -> bool {
+        matches!(self, Self::Refused { code, .. }
+        if matches!(
+            code.as_str(),
+            "ResourceConflictException" | "ResourceAlreadyExistsException" | "EntityAlreadyExists" | "BucketAlreadyOwnedByYou"
+        ))
     }
 
     /// Whether the endpoint finds the request too large.
@@ -156,11 +182,14 @@ impl DeployError {
                 message: "the request is too large".to_owned(),
                 status: 413,
             },
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => Self::Unreachable {
-                operation,
-                endpoint: "it was sent to".to_owned(),
-                detail: innermost(&error),
-            },
+            // An answer that cannot be read comes from something in between, such as a proxy.
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+                Self::Unreachable {
+                    operation,
+                    endpoint: "it was sent to".to_owned(),
+                    detail: innermost(&error),
+                }
+            }
             _ => Self::Request { operation, detail: DisplayErrorContext(&error).to_string() },
         }
     }
@@ -188,6 +217,10 @@ pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 impl Hint for DeployError {
+    fn is_bug(&self) -> bool {
+        matches!(self, Self::Request { .. } | Self::Incomplete { .. } | Self::Name { .. })
+    }
+
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoCredentials { .. } => {
@@ -195,7 +228,7 @@ impl Hint for DeployError {
                  local cloud"
                     .to_owned()
             }
-            Self::BadCredentials { .. } => "sign in again, or choose another profile with --profile".to_owned(),
+            Self::BadCredentials { .. } => "sign in again, or choose another profile with --aws-profile".to_owned(),
             Self::NoRegion => "give one with --region, or set AWS_REGION".to_owned(),
             Self::Partition { .. } => "choose a region of the standard partition with --region".to_owned(),
             Self::Unreachable { .. } => {
@@ -209,12 +242,16 @@ impl Hint for DeployError {
                 "sign in again: the session has expired".to_owned()
             }
             Self::NotOurs { .. } => "choose another name with --name, or remove it yourself".to_owned(),
+            Self::MarkLost { .. } => {
+                "if it is still yours to remove, do so by hand; then run `layercake down` again".to_owned()
+            }
+            Self::TagsUnreadable { .. } => "the credentials need lambda:ListTags".to_owned(),
+            Self::FunctionFailed { .. } => "mend what the reason names and run the same command again".to_owned(),
             Self::TimedOut { .. } => "run the same command again: it goes on where it was".to_owned(),
             Self::Journal(error) => return error.hint(),
             Self::Refused { .. }
             | Self::Incomplete { .. }
             | Self::Name { .. }
-            | Self::FunctionFailed { .. }
             | Self::ReadZip { .. }
             | Self::Request { .. } => return None,
         })

@@ -62,19 +62,19 @@ pub struct FunctionSpec {
     pub force_s3: bool,
 }
 
-/// What would be done to bring the function to what is wanted, without doing it.
+/// Refuses a function of that name that this journal did not make.
 ///
 /// # Errors
-/// [`DeployError`] when the endpoint cannot be asked, or [`DeployError::NotOurs`].
-pub async fn plan_function(
+/// [`DeployError::NotOurs`], or that the endpoint cannot be asked.
+pub async fn check_function(
     endpoint: &Endpoint,
     journal: &JournalFile,
-    spec: &FunctionSpec,
-) -> Result<Change, DeployError> {
-    Ok(match find(endpoint, &spec.name).await? {
-        None => Change::Created,
-        Some(found) => compare(&owned(journal, spec, &found)?, spec),
-    })
+    name: &FunctionName,
+) -> Result<(), DeployError> {
+    match find(endpoint, name).await? {
+        Some(found) => owned(journal, name, &found).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Creates the function, or updates what differs, and waits until it is ready. Answers its ARN.
@@ -88,24 +88,25 @@ pub async fn ensure_function(
 ) -> Result<(String, Change), DeployError> {
     let Some(found) = find(endpoint, &spec.name).await? else {
         create(endpoint, journal, spec).await?;
-        let arn = wait_until_ready(endpoint, &spec.name, "created").await?;
+        let arn = wait_until_ready(endpoint, &spec.name, Some("created")).await?;
         return Ok((arn, Change::Created));
     };
-    owned(journal, spec, &found)?;
+    owned(journal, &spec.name, &found)?;
     confirm(journal, &Resource::Function { name: spec.name.clone() })?;
-    // An earlier run may have been cut off in the middle of an update.
-    let mut arn = wait_until_ready(endpoint, &spec.name, "updated").await?;
+    // An earlier run may have been cut off in the middle of an update, or its update may have
+    // failed: this run mends it.
+    let mut arn = wait_until_ready(endpoint, &spec.name, None).await?;
     let found = find(endpoint, &spec.name)
         .await?
         .ok_or(DeployError::Incomplete { operation: "GetFunction", missing: "the function" })?;
-    let change = compare(&owned(journal, spec, &found)?, spec);
+    let change = compare(&owned(journal, &spec.name, &found)?, spec);
     if matches!(change, Change::ConfigurationUpdated | Change::Updated) {
         update_configuration(endpoint, spec).await?;
-        arn = wait_until_ready(endpoint, &spec.name, "updated").await?;
+        arn = wait_until_ready(endpoint, &spec.name, Some("updated")).await?;
     }
     if matches!(change, Change::CodeUpdated | Change::Updated) {
         update_code(endpoint, journal, spec).await?;
-        arn = wait_until_ready(endpoint, &spec.name, "updated").await?;
+        arn = wait_until_ready(endpoint, &spec.name, Some("updated")).await?;
     }
     Ok((arn, change))
 }
@@ -123,18 +124,31 @@ pub(crate) async fn find(
     }
 }
 
-/// Whether the function carries the journal's token.
-pub(crate) fn carries_token(found: &GetFunctionOutput, token: &str) -> bool {
-    found.tags().and_then(|tags| tags.get(TOKEN_TAG)).map(String::as_str) == Some(token)
+/// Whether the function carries the token.
+///
+/// # Errors
+/// [`DeployError::TagsUnreadable`]: without a look at the tags the answer is not no.
+pub(crate) fn carries_token(
+    name: &FunctionName,
+    found: &GetFunctionOutput,
+    token: &str,
+) -> Result<bool, DeployError> {
+    if let Some(error) = found.tags_error() {
+        return Err(DeployError::TagsUnreadable {
+            resource: Resource::Function { name: name.clone() },
+            detail: error.message().to_owned(),
+        });
+    }
+    Ok(found.tags().and_then(|tags| tags.get(TOKEN_TAG)).map(String::as_str) == Some(token))
 }
 
 fn owned(
     journal: &JournalFile,
-    spec: &FunctionSpec,
+    name: &FunctionName,
     found: &GetFunctionOutput,
 ) -> Result<FunctionConfiguration, DeployError> {
-    if !carries_token(found, &journal.journal().opening.token) {
-        return Err(DeployError::NotOurs { resource: Resource::Function { name: spec.name.clone() } });
+    if !carries_token(name, found, &journal.journal().opening.token)? {
+        return Err(DeployError::NotOurs { resource: Resource::Function { name: name.clone() } });
     }
     found
         .configuration()
@@ -213,6 +227,14 @@ async fn create(
             Err(DeployError::Refused { message, .. }) if message.contains("cannot be assumed by Lambda") => {
                 patience.wait().await?;
             }
+            // The client repeated a request whose answer was lost: then it carries our token.
+            Err(error) if error.exists_already() => match find(endpoint, &spec.name).await? {
+                Some(found) => {
+                    owned(journal, &spec.name, &found)?;
+                    break;
+                }
+                None => return Err(error),
+            },
             Err(error) => return Err(error),
         }
     }
@@ -307,10 +329,13 @@ async fn update_configuration(endpoint: &Endpoint, spec: &FunctionSpec) -> Resul
 }
 
 /// Polls until the function is Active and no update is under way. Answers its ARN.
+///
+/// `after` says what was asked for; nothing when nothing was, and an update that failed before
+/// is no error.
 async fn wait_until_ready(
     endpoint: &Endpoint,
     name: &FunctionName,
-    what: &'static str,
+    after: Option<&'static str>,
 ) -> Result<String, DeployError> {
     let mut patience = Patience::new("waiting for the function", READY_SECONDS);
     loop {
@@ -322,12 +347,14 @@ async fn wait_until_ready(
             .await
             .map_err(|error| DeployError::of("GetFunctionConfiguration", error))?;
         let failed = |reason: Option<&str>| DeployError::FunctionFailed {
-            what,
+            what: after.unwrap_or("created"),
             reason: reason.unwrap_or("the endpoint gives no reason").to_owned(),
         };
         match (now.state(), now.last_update_status()) {
             (Some(State::Failed), _) => return Err(failed(now.state_reason())),
-            (_, Some(LastUpdateStatus::Failed)) => return Err(failed(now.last_update_status_reason())),
+            (_, Some(LastUpdateStatus::Failed)) if after.is_some() => {
+                return Err(failed(now.last_update_status_reason()));
+            }
             (Some(State::Pending), _) | (_, Some(LastUpdateStatus::InProgress)) => patience.wait().await?,
             _ => {
                 let missing =

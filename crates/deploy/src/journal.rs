@@ -6,6 +6,8 @@
 use std::{
     fs::TryLockError,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::MetadataExt as _,
+    sync::Arc,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,6 +16,7 @@ use layercake_core::{
     Hint,
     journal::{Journal, JournalError, Opening, Record, Resource},
 };
+use tokio::sync::watch;
 
 /// An open journal, locked for this process.
 #[derive(Debug)]
@@ -21,6 +24,29 @@ pub struct JournalFile {
     path: Utf8PathBuf,
     file: fs::File,
     journal: Journal,
+    stop: Stop,
+}
+
+/// Keeps a journal from taking up new steps. A request that is under way goes on to its end and
+/// is recorded: to drop it would be to forget what it makes.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<watch::Sender<bool>>);
+
+impl Stop {
+    /// From now on nothing new is begun.
+    pub fn now(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until that is asked for.
+    pub async fn asked_for(&self) {
+        // The sender is in `self`, so it cannot be gone.
+        let _ = self.0.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 /// Why a journal's file cannot be used.
@@ -40,6 +66,9 @@ pub enum JournalFileError {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// It takes up nothing new any more.
+    #[error("stopped before the next step")]
+    Stopped,
     /// Its text is not a journal's.
     #[error("the journal `{path}` cannot be read")]
     Unreadable {
@@ -59,6 +88,7 @@ impl Hint for JournalFileError {
             Self::Io { .. } => {
                 Some("the folder must be writable; keep the journal elsewhere with --state FOLDER".to_owned())
             }
+            Self::Stopped => None,
             Self::Busy { .. } => Some("wait until the other run is done".to_owned()),
             Self::Unreadable { source, .. } => source.hint(),
         }
@@ -75,24 +105,20 @@ impl JournalFile {
         path: &Utf8Path,
         opening: impl FnOnce() -> Opening,
     ) -> Result<Self, JournalFileError> {
-        let io = |source| JournalFileError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
+            let io = |source| JournalFileError::Io { path: path.to_owned(), source };
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io)?;
-        let (file, found) = Self::locked(path, file)?;
+        let (file, found) = loop {
+            if let Some(locked) = Self::locked(path, fs::OpenOptions::new().create(true).truncate(false))? {
+                break locked;
+            }
+        };
         match found {
-            Some(journal) => Ok(Self { path: path.to_owned(), file, journal }),
+            Some(journal) => Ok(Self::of(path, file, journal)),
             None => {
                 let opening = opening();
-                let journal = Journal::new(opening.clone());
-                let mut begun = Self { path: path.to_owned(), file, journal };
+                let mut begun = Self::of(path, file, Journal::new(opening.clone()));
                 begun.append(Record::Opening(opening))?;
                 begun.sync_folder()?;
                 Ok(begun)
@@ -100,18 +126,17 @@ impl JournalFile {
         }
     }
 
+    fn of(path: &Utf8Path, file: fs::File, journal: Journal) -> Self {
+        Self { path: path.to_owned(), file, journal, stop: Stop::default() }
+    }
+
     /// Opens the journal at `path` if there is one with anything in it.
     ///
     /// # Errors
     /// [`JournalFileError`].
     pub fn open(path: &Utf8Path) -> Result<Option<Self>, JournalFileError> {
-        let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(JournalFileError::Io { path: path.to_owned(), source }),
-        };
-        let (file, found) = Self::locked(path, file)?;
-        Ok(found.map(|journal| Self { path: path.to_owned(), file, journal }))
+        let Some((file, found)) = Self::locked(path, &mut fs::OpenOptions::new())? else { return Ok(None) };
+        Ok(found.map(|journal| Self::of(path, file, journal)))
     }
 
     /// Reads a journal without taking it, to tell what is in it.
@@ -130,12 +155,29 @@ impl JournalFile {
         Journal::read(text).map_err(|source| JournalFileError::Unreadable { path: path.to_owned(), source })
     }
 
-    fn locked(path: &Utf8Path, mut file: fs::File) -> Result<(fs::File, Option<Journal>), JournalFileError> {
+    /// Opens and locks the file. Answers nothing when there is none, or when it was removed
+    /// between the two: what was written to it then, nobody could find.
+    fn locked(
+        path: &Utf8Path,
+        how: &mut fs::OpenOptions,
+    ) -> Result<Option<(fs::File, Option<Journal>)>, JournalFileError> {
         let io = |source| JournalFileError::Io { path: path.to_owned(), source };
+        let mut file = match how.read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(io(source)),
+        };
         match file.file().try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalFileError::Busy { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        let ours = file.metadata().map_err(io)?;
+        match fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(io(source)),
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io)?;
@@ -146,12 +188,17 @@ impl JournalFile {
             file.set_len(whole as u64).map_err(io)?;
         }
         file.seek(SeekFrom::End(0)).map_err(io)?;
-        Ok((file, journal))
+        Ok(Some((file, journal)))
     }
 
     /// What the journal says.
     pub const fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What stops it.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
     }
 
     /// Where it is.
@@ -165,6 +212,9 @@ impl JournalFile {
     /// # Errors
     /// [`JournalFileError`]: then nothing may be created.
     pub fn will_create(&mut self, resource: Resource) -> Result<u64, JournalFileError> {
+        if self.stop.is_set() {
+            return Err(JournalFileError::Stopped);
+        }
         let step = self.journal.next_step();
         self.append(Record::WillCreate { step, resource })?;
         Ok(step)
@@ -231,7 +281,7 @@ mod tests {
         Opening {
             format: JOURNAL_FORMAT,
             app: "a".to_owned(),
-            place: Place::Local { data: "d".to_owned() },
+            place: Place::Local { data: "d".to_owned(), region: "us-east-1".parse().expect("a region") },
             token: "t".to_owned(),
         }
     }
@@ -268,6 +318,44 @@ mod tests {
         assert!(matches!(JournalFile::open(&path), Err(JournalFileError::Busy { .. })));
         drop(first);
         assert!(JournalFile::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_stopped_journal_takes_nothing_new_but_records_what_is_done() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8").join("app.journal");
+        let mut file = JournalFile::open_or_begin(&path, opening).expect("begun");
+        let step = file.will_create(role()).expect("recorded");
+        file.stop().now();
+        file.created(step, role()).expect("what is done is recorded");
+        assert!(matches!(file.will_create(role()), Err(JournalFileError::Stopped)));
+    }
+
+    #[test]
+    fn a_journal_that_was_removed_is_not_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8").join("app.journal");
+        let mut first = JournalFile::open_or_begin(&path, opening).expect("begun");
+        let step = first.will_create(role()).expect("recorded");
+        first.undone(step).expect("recorded");
+        let (waiting, begun) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                loop {
+                    let answer = JournalFile::open_or_begin(&path, opening);
+                    let _ = waiting.send(());
+                    match answer {
+                        Err(JournalFileError::Busy { .. }) => std::thread::yield_now(),
+                        answer => return answer,
+                    }
+                }
+            });
+            begun.recv().expect("the other thread tries");
+            first.close().expect("closed");
+            let mut second = other.join().expect("joined").expect("begun anew");
+            second.will_create(role()).expect("recorded");
+            assert!(fs::read_to_string(&path).expect("it is where it can be found").contains("will-create"));
+        });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Publishing a layer version, once for the same content.
 
 use aws_sdk_lambda::{
+    config::retry::RetryConfig,
     primitives::Blob,
     types::{Architecture, LayerVersionContentInput, Runtime as ApiRuntime},
 };
@@ -148,10 +149,18 @@ async fn send(
         .content(content)
         .compatible_runtimes(ApiRuntime::from(upload.target.runtime.to_string().as_str()))
         .compatible_architectures(Architecture::from(upload.target.arch.as_str()))
+        .customize()
+        // Repeated after a lost answer it would make a second version that nobody knows of.
+        .config_override(once())
         .send()
         .await
         .map_err(|error| DeployError::of("PublishLayerVersion", error))?;
     arn_of("PublishLayerVersion", answer.layer_version_arn())
+}
+
+/// Settings for a request that must not be repeated by the client.
+pub(crate) fn once() -> aws_sdk_lambda::config::Builder {
+    aws_sdk_lambda::config::Builder::new().retry_config(RetryConfig::disabled())
 }
 
 fn arn_of(operation: &'static str, text: Option<&str>) -> Result<LayerVersionArn, DeployError> {

@@ -9,12 +9,16 @@ use layercake_core::{
 use crate::{
     destination::Endpoint,
     error::DeployError,
+    function::Patience,
     journal::JournalFile,
     signed::{xml_tags, xml_text},
 };
 
 /// Lets a function write its log, and nothing else.
 pub(crate) const BASIC_EXECUTION: &str = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole";
+
+/// How long IAM may need until a new role is known everywhere, in seconds.
+const CONSISTENT_SECONDS: u64 = 30;
 
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
@@ -42,23 +46,58 @@ pub async fn ensure_role(
     journal: &mut JournalFile,
     name: &RoleName,
 ) -> Result<String, DeployError> {
-    let arn = match find_role(endpoint, name).await? {
-        Some(role) if role.token.as_deref() == Some(journal.journal().opening.token.as_str()) => {
+    let (arn, is_new) = match find_role(endpoint, name).await? {
+        Some(role) if role.is_of(journal) => {
             confirm(journal, &Resource::Role { name: name.clone() })?;
-            role.arn
+            (role.arn, false)
         }
         Some(_) => return Err(DeployError::NotOurs { resource: Resource::Role { name: name.clone() } }),
-        None => create_role(endpoint, journal, name).await?,
+        None => (create_role(endpoint, journal, name).await?, true),
     };
     let policy = Resource::RolePolicy { role: name.clone(), policy: BASIC_EXECUTION.to_owned() };
     let attached = journal.journal().newest(|resource| (*resource == policy).then_some(()));
-    if attached.is_none() {
-        let step = journal.will_create(policy.clone())?;
-        let members = [("RoleName", name.as_str()), ("PolicyArn", BASIC_EXECUTION)];
-        endpoint.signed.iam("AttachRolePolicy", &members).await?;
-        journal.created(step, policy)?;
+    if attached.is_none() || is_new {
+        attach(endpoint, journal, name, policy).await?;
     }
     Ok(arn)
+}
+
+/// Refuses a role of that name that this journal did not make.
+///
+/// # Errors
+/// [`DeployError::NotOurs`], or that the endpoint cannot be asked.
+pub async fn check_role(
+    endpoint: &Endpoint,
+    journal: &JournalFile,
+    name: &RoleName,
+) -> Result<(), DeployError> {
+    match find_role(endpoint, name).await? {
+        Some(role) if !role.is_of(journal) => {
+            Err(DeployError::NotOurs { resource: Resource::Role { name: name.clone() } })
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn attach(
+    endpoint: &Endpoint,
+    journal: &mut JournalFile,
+    name: &RoleName,
+    policy: Resource,
+) -> Result<(), DeployError> {
+    let step = journal.will_create(policy.clone())?;
+    let members = [("RoleName", name.as_str()), ("PolicyArn", BASIC_EXECUTION)];
+    let mut patience = Patience::new("AttachRolePolicy", CONSISTENT_SECONDS);
+    loop {
+        match endpoint.signed.iam("AttachRolePolicy", &members).await {
+            Ok(_) => break,
+            // IAM is not consistent at once: the role may not be known everywhere yet.
+            Err(error) if error.is_absent() => patience.wait().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    journal.created(step, policy)?;
+    Ok(())
 }
 
 /// A role as the endpoint knows it.
@@ -66,6 +105,12 @@ pub(crate) struct FoundRole {
     arn: String,
     /// The token of the journal that made it, if one did.
     pub(crate) token: Option<String>,
+}
+
+impl FoundRole {
+    fn is_of(&self, journal: &JournalFile) -> bool {
+        self.token.as_deref() == Some(journal.journal().opening.token.as_str())
+    }
 }
 
 pub(crate) async fn find_role(
@@ -97,9 +142,17 @@ async fn create_role(
         ("Tags.member.1.Key", TOKEN_TAG),
         ("Tags.member.1.Value", token.as_str()),
     ];
-    let xml = endpoint.signed.iam("CreateRole", &members).await?;
+    let arn = match endpoint.signed.iam("CreateRole", &members).await {
+        Ok(xml) => role_arn("CreateRole", &xml)?,
+        // The request was repeated after its answer was lost: then the role carries our token.
+        Err(error) if error.exists_already() => match find_role(endpoint, name).await? {
+            Some(found) if found.is_of(journal) => found.arn,
+            _ => return Err(error),
+        },
+        Err(error) => return Err(error),
+    };
     journal.created(step, role)?;
-    role_arn("CreateRole", &xml)
+    Ok(arn)
 }
 
 fn role_arn(operation: &'static str, xml: &str) -> Result<String, DeployError> {

@@ -3,7 +3,7 @@
 //! The SDK crates of the two services cost 85 CPU-seconds of every build for seven calls
 //! (docs/decisions/0004-iam-and-logs-without-their-sdks.md). Never speaks to any other service.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::{
@@ -16,6 +16,13 @@ use crate::error::{DeployError, innermost};
 
 /// IAM is one for all regions and signs with this one.
 const IAM_REGION: &str = "us-east-1";
+
+/// How long a connection and an answer may take, as in the SDK.
+const CONNECT: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How often a request is sent when it fails for no fault of its own, as in the SDK.
+const TRIES: u32 = 3;
 
 /// Sends signed requests to IAM and CloudWatch Logs.
 #[derive(Clone, Debug)]
@@ -36,8 +43,16 @@ struct Unsigned<'a> {
 }
 
 impl SignedClient {
-    pub(crate) fn new(credentials: SharedCredentialsProvider, region: Region, url: Option<String>) -> Self {
-        Self { http: reqwest::Client::new(), credentials, region, url }
+    pub(crate) fn new(
+        credentials: SharedCredentialsProvider,
+        region: Region,
+        url: Option<String>,
+    ) -> Result<Self, DeployError> {
+        let http =
+            reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build().map_err(|error| {
+                DeployError::Request { operation: "connecting", detail: innermost(&error) }
+            })?;
+        Ok(Self { http, credentials, region, url })
     }
 
     /// Calls IAM (Query protocol) and answers the XML.
@@ -96,10 +111,33 @@ impl SignedClient {
         Err(DeployError::Refused { operation, code, message, status })
     }
 
+    /// Sends a request, again when the service is out of breath or out of reach. All calls here
+    /// may be repeated: a second creation is refused by name.
     async fn send(
         &self,
         operation: &'static str,
         request: Unsigned<'_>,
+    ) -> Result<(u16, String), DeployError> {
+        let mut pause = Duration::from_millis(200);
+        for _ in 1..TRIES {
+            match self.send_once(operation, &request).await {
+                Ok((status, text)) if status < 500 && !(status >= 400 && text.contains("Throttling")) => {
+                    return Ok((status, text));
+                }
+                Err(error @ (DeployError::BadCredentials { .. } | DeployError::Request { .. })) => {
+                    return Err(error);
+                }
+                Ok(_) | Err(_) => tokio::time::sleep(pause).await,
+            }
+            pause *= 4;
+        }
+        self.send_once(operation, &request).await
+    }
+
+    async fn send_once(
+        &self,
+        operation: &'static str,
+        request: &Unsigned<'_>,
     ) -> Result<(u16, String), DeployError> {
         let broken = |detail: String| DeployError::Request { operation, detail };
         let credentials = self

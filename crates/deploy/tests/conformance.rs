@@ -22,13 +22,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::{
     hash::Sha256,
     journal::{JOURNAL_FORMAT, Opening, Place},
-    report::{Change, Published},
+    report::{Change, JsonText, Published},
     target::{Arch, Runtime, Target},
     zip::{FileMode, ZipWriter},
 };
 use layercake_deploy::{
     Credentials, DeployError, Destination, Endpoint, FunctionSpec, JournalFile, LayerUpload, destroy,
-    ensure_function, ensure_role, invoke, publish_layer, role_name,
+    ensure_function, ensure_log_group, ensure_role, invoke, log_group_exists, publish_layer, role_name,
 };
 use layercake_local::{
     Config, DEFAULT_ACCOUNT, Interpreters, Presence, RetiredRuntimes, interpreters::SearchPlaces,
@@ -93,7 +93,8 @@ impl Fixture {
     async fn connect(&self) -> Result<Endpoint, DeployError> {
         let destination = Destination {
             url: Some(format!("http://{}", self.address)),
-            region: Some("eu-central-1".parse().expect("a region")),
+            region: Some(region()),
+            settling: std::time::Duration::ZERO,
             credentials: Credentials::Fixed { key: "k".to_owned(), secret: "s".to_owned() },
         };
         destination.connect().await
@@ -103,7 +104,7 @@ impl Fixture {
         let opening = || Opening {
             format: JOURNAL_FORMAT,
             app: "app".to_owned(),
-            place: Place::Local { data: "cloud".to_owned() },
+            place: Place::Local { data: "cloud".to_owned(), region: region() },
             token: "0f1e2d3c-token".to_owned(),
         };
         JournalFile::open_or_begin(&self.path("app.journal"), opening).expect("a journal")
@@ -147,12 +148,14 @@ impl Fixture {
         assert!(layers.layers().is_empty(), "{layers:?}");
         let buckets = endpoint.s3.list_buckets().send().await.expect("a list");
         assert!(buckets.buckets().is_empty(), "{buckets:?}");
+        let left = log_group_exists(endpoint, "/aws/lambda/words").await.expect("an answer");
+        assert!(!left, "the log group is left");
         let name = role_name(&"words".parse().expect("a name")).expect("a name");
         // A role that is left would belong to another token.
         let mut other = JournalFile::open_or_begin(&self.path("other.journal"), || Opening {
             format: JOURNAL_FORMAT,
             app: "other".to_owned(),
-            place: Place::Local { data: "cloud".to_owned() },
+            place: Place::Local { data: "cloud".to_owned(), region: region() },
             token: "another-token".to_owned(),
         })
         .expect("a journal");
@@ -160,6 +163,10 @@ impl Fixture {
         destroy(endpoint, &mut other, |_, _| ()).await.expect("removed");
         other.close().expect("closed");
     }
+}
+
+fn region() -> layercake_core::aws::Region {
+    "eu-central-1".parse().expect("a region")
 }
 
 fn places() -> SearchPlaces {
@@ -182,9 +189,10 @@ async fn deploy(
     journal: &mut JournalFile,
     force_s3: bool,
 ) -> Result<(Published, Change, serde_json::Value), DeployError> {
+    let function: layercake_core::aws::FunctionName = "words".parse().expect("a name");
+    ensure_log_group(endpoint, journal, &function).await?;
     let (arn, published) =
         publish_layer(endpoint, journal, &LayerUpload { force_s3, ..fixture.layer() }).await?;
-    let function: layercake_core::aws::FunctionName = "words".parse().expect("a name");
     let role = ensure_role(endpoint, journal, &role_name(&function).expect("a name")).await?;
     let code =
         b"import os, word\ndef run(event, context):\n    return [word.WORD, os.environ['MODE'], event]\n";
@@ -204,9 +212,10 @@ async fn deploy(
         force_s3,
     };
     let (_, change) = ensure_function(endpoint, journal, &spec).await?;
-    let invocation = invoke(endpoint, journal, &function, &serde_json::json!({ "n": 1 })).await?;
+    let invocation = invoke(endpoint, &function, &JsonText::of("{\"n\": 1}")).await?;
     assert_eq!(invocation.function_error, None, "{}", invocation.log);
-    Ok((published, change, invocation.payload))
+    let payload = serde_json::from_str(invocation.payload.text()).expect("JSON");
+    Ok((published, change, payload))
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use layercake_core::{
     resolution::ResolvedWheel,
     wheel::{WheelError, WheelFacts, WheelFilename, check_wheel, normalised_name},
-    zip::{Archive, ReadLimits, inflate, verify},
+    zip::{Archive, ReadLimits, inflate_start, verify},
 };
 use rayon::prelude::*;
 
@@ -14,6 +14,7 @@ use super::{
     FetchError,
     store::{Opened, Place},
 };
+use crate::resolve::is_same_version;
 
 /// Looks through the finished download and keeps it, or says why not.
 pub(super) fn admit(wheel: &ResolvedWheel, place: &Place) -> Result<Opened, FetchError> {
@@ -36,13 +37,13 @@ fn look_through(bytes: &[u8]) -> Result<(Archive, WheelFacts), WheelError> {
     match archive.entries.par_iter().find_map_first(|entry| verify(bytes, entry).err()) {
         Some(error) => Err(error.into()),
         None => {
-            let facts = WheelFacts::collect(&archive, |entry| inflate(bytes, entry))?;
+            let facts = WheelFacts::collect(&archive, |entry, most| inflate_start(bytes, entry, most))?;
             Ok((archive, facts))
         }
     }
 }
 
-/// The file name, the `.dist-info` folder and the pin must speak of one package and version: an
+/// The file name, the `.dist-info` folder and the pin must speak of one package and one version: an
 /// archive under a false name would otherwise come in unseen.
 fn check_names(wheel: &ResolvedWheel, archive: &Archive) -> Result<(), FetchError> {
     let misnamed = |reason: String| FetchError::Misnamed { filename: wheel.filename.clone(), reason };
@@ -59,10 +60,12 @@ fn check_names(wheel: &ResolvedWheel, archive: &Archive) -> Result<(), FetchErro
         .filter_map(|entry| entry.path.strip_suffix(".dist-info/WHEEL"))
         .find(|folder| !folder.contains('/'))
         .unwrap_or_default();
-    let name = folder.split_once('-').map_or(folder, |(name, _)| name);
-    if normalised_name(name) == wheel.name {
-        Ok(())
-    } else {
-        Err(misnamed(format!("its contents are those of `{folder}`")))
+    let (name, version) = folder.split_once('-').unwrap_or((folder, ""));
+    if normalised_name(name) != wheel.name || !is_same_version(version, &filename.version) {
+        return Err(misnamed(format!("its contents are those of `{folder}`")));
     }
+    if !is_same_version(&filename.version, &wheel.version) {
+        return Err(misnamed(format!("it was given for version {}", wheel.version)));
+    }
+    Ok(())
 }

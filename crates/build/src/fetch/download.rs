@@ -13,6 +13,7 @@ use camino::Utf8Path;
 use layercake_core::{
     hash::{Hasher, Sha256},
     resolution::ResolvedWheel,
+    zip::ReadLimits,
 };
 
 use super::{FetchError, Progress};
@@ -22,6 +23,8 @@ use crate::resolve::{Begin, PackageIndex, Sink, TransferError};
 const MOST_TRIES: u32 = 50;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// More never comes when the index does not tell a size: a wheel may not unpack to more either.
+const MOST_BYTES: u64 = ReadLimits::WHEEL.unpacked_bytes;
 
 /// Downloads a wheel into `partial`, going on from the bytes that are there.
 pub(super) fn download(
@@ -74,6 +77,14 @@ pub(super) fn download(
                 file.restart().map_err(in_cache)?;
                 "the server does not have the rest of what came before".to_owned()
             }
+            Err(TransferError::Sink(_)) if file.is_overrun => {
+                std::fs::remove_file(partial).map_err(in_cache)?;
+                return Err(FetchError::TooLong {
+                    filename: wheel.filename.clone(),
+                    url: wheel.url.clone(),
+                    limit: file.limit,
+                });
+            }
             Err(TransferError::Sink(source)) => return Err(in_cache(source)),
             Err(TransferError::Client(error)) => return Err((*error).into()),
             Err(TransferError::Unreachable { .. }) if options.offline => {
@@ -101,6 +112,9 @@ struct PartialFile<'a> {
     file: File,
     hasher: Hasher,
     position: u64,
+    /// More bytes than these are not taken.
+    limit: u64,
+    is_overrun: bool,
     filename: &'a str,
     progress: &'a dyn Progress,
 }
@@ -120,8 +134,10 @@ impl<'a> PartialFile<'a> {
                 }
             }
         }
-        let mut partial = Self { file, hasher, position, filename: &wheel.filename, progress };
-        if wheel.size.is_some_and(|size| position > size) {
+        let limit = wheel.size.unwrap_or(MOST_BYTES);
+        let filename = &wheel.filename;
+        let mut partial = Self { file, hasher, position, limit, is_overrun: false, filename, progress };
+        if position > limit {
             partial.restart()?;
         }
         progress.at(partial.filename, partial.position);
@@ -150,10 +166,42 @@ impl Sink for PartialFile<'_> {
     }
 
     fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() as u64 > self.limit - self.position {
+            self.is_overrun = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
         self.position += bytes.len() as u64;
         self.progress.at(self.filename, self.position);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::Silent;
+
+    #[test]
+    fn without_a_size_there_is_a_limit_all_the_same() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = Utf8Path::from_path(folder.path()).expect("it is UTF-8 here").join("partial");
+        let wheel = ResolvedWheel {
+            name: "app".to_owned(),
+            version: "1".to_owned(),
+            filename: "app-1-py3-none-any.whl".to_owned(),
+            url: String::new(),
+            sha256: Sha256::of(b""),
+            size: None,
+            required_by: Vec::new(),
+            asked: true,
+        };
+        let mut file = PartialFile::open(&path, &wheel, &Silent).expect("the folder is writable");
+        assert_eq!(file.limit, 4 << 30);
+        // As if all but one byte had come.
+        file.position = file.limit - 1;
+        file.chunk(b"x").expect("it is the last that may come");
+        assert!(file.chunk(b"x").is_err() && file.is_overrun);
     }
 }

@@ -88,6 +88,16 @@ pub enum FetchError {
         /// Of the bytes that came.
         actual: Sha256,
     },
+    /// More bytes came than the index promised, or than a wheel can have.
+    #[error("`{filename}` from {url} is not what the package index promised: more than {limit} bytes came")]
+    TooLong {
+        /// The wheel.
+        filename: String,
+        /// Where it came from.
+        url: String,
+        /// How many bytes there should be at most.
+        limit: u64,
+    },
     /// It could not be downloaded.
     #[error("cannot download `{filename}` from {url}: {reason}")]
     Download {
@@ -137,7 +147,7 @@ impl Hint for FetchError {
     fn hint(&self) -> Option<String> {
         use std::io::ErrorKind;
         match self {
-            Self::WrongHash { .. } => Some(
+            Self::WrongHash { .. } | Self::TooLong { .. } => Some(
                 "try again; if it stays, the mirror or proxy between here and the index is at fault, or the file was tampered with"
                     .to_owned(),
             ),
@@ -156,6 +166,10 @@ impl Hint for FetchError {
             }),
             Self::Index(error) => error.hint(),
         }
+    }
+
+    fn is_bug(&self) -> bool {
+        matches!(self, Self::Index(error) if error.is_bug())
     }
 }
 

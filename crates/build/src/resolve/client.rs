@@ -4,7 +4,12 @@
 //! Owns the async runtime, so that the rest of the crate is ordinary blocking code. Never shows
 //! credentials: they live in uv's client, and every address that leaves here has none.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    io::{self, Read as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use camino::Utf8PathBuf;
 use tokio::sync::{OnceCell, Semaphore};
@@ -33,7 +38,8 @@ pub struct IndexSettings {
 }
 
 impl IndexSettings {
-    /// These settings, and where they are silent the others.
+    /// These settings, and the others' index when these name none. The extra indexes of both count,
+    /// these before the others'.
     pub fn or(mut self, other: Self) -> Self {
         self.index_url = self.index_url.or(other.index_url);
         self.extra_index_urls.extend(other.extra_index_urls);
@@ -43,7 +49,7 @@ impl IndexSettings {
 
 impl fmt::Debug for IndexSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |url: &String| without_credentials(url);
+        let shown = |url: &String| shown_address(url);
         f.debug_struct("IndexSettings")
             .field("index_url", &self.index_url.as_ref().map(shown))
             .field("extra_index_urls", &self.extra_index_urls.iter().map(shown).collect::<Vec<_>>())
@@ -230,13 +236,9 @@ impl Connection {
         let locations = locations(&options.indexes)?;
         let exclude_newer = match &options.exclude_newer {
             None => ExcludeNewer::default(),
-            Some(text) => {
-                ExcludeNewer::global(text.parse().map_err(|error: String| ResolveError::BadRequirement {
-                    origin: "--exclude-newer".to_owned(),
-                    text: text.clone(),
-                    reason: failure::plain(&error),
-                })?)
-            }
+            Some(text) => ExcludeNewer::global(text.parse().map_err(|error: String| {
+                ResolveError::BadTime { text: text.clone(), reason: failure::plain(&error) }
+            })?),
         };
         let connectivity = if options.offline { Connectivity::Offline } else { Connectivity::Online };
         let mut builder = BaseClientBuilder::new(
@@ -266,7 +268,7 @@ impl Connection {
 fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
     let parse = |url: &String| {
         IndexUrl::parse(url, None).map_err(|error| ResolveError::BadIndex {
-            url: without_credentials(url),
+            url: shown_address(url),
             reason: failure::one_line(&error),
         })
     };
@@ -338,13 +340,20 @@ async fn transfer(
 }
 
 fn copy_file(path: &std::path::Path, sink: &mut dyn Sink) -> Result<(), TransferError> {
-    let bytes = fs_err::read(path)
-        .map_err(|error| TransferError::Unreachable { reason: failure::innermost(&error) })?;
+    let unreadable = |error: io::Error| TransferError::Unreachable { reason: failure::innermost(&error) };
+    let mut file = fs_err::File::open(path).map_err(unreadable)?;
     sink.begin(Begin { offset: 0 }).map_err(TransferError::Sink)?;
-    sink.chunk(&bytes).map_err(TransferError::Sink)
+    let mut window = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut window).map_err(unreadable)? {
+            0 => return Ok(()),
+            count => sink.chunk(&window[..count]).map_err(TransferError::Sink)?,
+        }
+    }
 }
 
-/// An address as it may be shown and stored.
+/// An address as it may be stored and used. One that does not parse is of no use, and is cut as
+/// [`shown_address`] cuts it.
 pub(crate) fn without_credentials(address: &str) -> String {
     match url::Url::parse(address) {
         Ok(mut url) => {
@@ -353,6 +362,13 @@ pub(crate) fn without_credentials(address: &str) -> String {
             let _ = url.set_password(None);
             url.to_string()
         }
-        Err(_) => address.to_owned(),
+        Err(_) => failure::cut_credentials(address),
     }
+}
+
+/// An address as it may be shown. A password with a `/` or `#` in it ends the host before its time,
+/// so that the address means something else, or nothing, and the password stands anywhere in it:
+/// everything before the last `@` goes, even if it is part of an honest path.
+pub(crate) fn shown_address(address: &str) -> String {
+    failure::cut_credentials(&without_credentials(address))
 }

@@ -31,6 +31,14 @@ pub enum ResolveError {
         /// What it is, with its article.
         feature: &'static str,
     },
+    /// A bound on the time of publication that is none.
+    #[error("`{text}` (--exclude-newer) is not a time: {reason}")]
+    BadTime {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An index address that is none.
     #[error("`{url}` is not the address of a package index: {reason}")]
     BadIndex {
@@ -174,6 +182,9 @@ impl Hint for ResolveError {
             Self::Unsupported { .. } => {
                 "ask for the package by name and version; it must have a wheel on a package index".to_owned()
             }
+            Self::BadTime { .. } => {
+                "give a date such as 2025-12-31, or a time such as 2025-12-31T12:00:00Z".to_owned()
+            }
             Self::BadIndex { .. } => "give the address of a simple index, ending in `/simple`".to_owned(),
             Self::NoSuchPackage { .. } => {
                 "check the spelling; the name on the index can differ from the name that is imported".to_owned()
@@ -224,6 +235,10 @@ impl Hint for ResolveError {
             Self::Cache { .. } => "choose another folder with --cache-dir, or make this one writable".to_owned(),
             Self::Internal { .. } => return None,
         })
+    }
+
+    fn is_bug(&self) -> bool {
+        matches!(self, Self::Internal { .. })
     }
 }
 

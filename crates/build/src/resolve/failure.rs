@@ -8,7 +8,7 @@ use std::error::Error;
 use uv_client::ErrorKind;
 use uv_redacted::DisplaySafeUrl;
 
-use super::{ResolveError, client::without_credentials};
+use super::{ResolveError, client::shown_address};
 
 /// Stands for the cache's folder, which uv's errors do not name and the caller knows.
 pub(super) const CACHE: &str = "index";
@@ -51,18 +51,28 @@ pub(super) fn plain(text: &str) -> String {
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Text with the credentials of any address in it taken out.
+/// Text with the credentials of any address in it taken out: everything from the scheme to the last
+/// `@` before white space, since a password may hold any other character.
 pub(super) fn redacted(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
         clean.push_str(before);
         clean.push_str("://");
-        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
+        let end = after.find(char::is_whitespace).unwrap_or(after.len());
         rest = after[..end].rfind('@').map_or(after, |at| &after[at + 1..]);
     }
     clean.push_str(rest);
     clean
+}
+
+/// One address without what is between its scheme and its last `@`.
+pub(super) fn cut_credentials(address: &str) -> String {
+    let (scheme, rest) = match address.find("://") {
+        Some(end) => address.split_at(end + "://".len()),
+        None => ("", address),
+    };
+    format!("{scheme}{}", rest.rfind('@').map_or(rest, |at| &rest[at + 1..]))
 }
 
 /// What a failed request means.
@@ -118,7 +128,7 @@ fn of_distribution(error: &uv_distribution::Error) -> ResolveError {
 }
 
 fn shown(url: &DisplaySafeUrl) -> String {
-    without_credentials(url::Url::from(url.clone()).as_str())
+    shown_address(url::Url::from(url.clone()).as_str())
 }
 
 /// The package that an index address is about: its last part.

@@ -24,6 +24,7 @@ pub use availability::describe_targets;
 pub(crate) use client::{Begin, Sink, TransferError};
 pub use client::{IndexOptions, IndexSettings, PackageIndex};
 pub use error::ResolveError;
+pub(crate) use target_tags::is_same_version;
 pub use target_tags::{BadPythonSpecifier, python_fits};
 
 /// Everything that narrows a resolution: what is wanted, within which bounds, from where.

@@ -148,12 +148,17 @@ fn wheels_of(answer: &uv_distribution_types::Resolution) -> Result<Vec<ResolvedW
         Node::Root => None,
     };
     let mut required_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut asked: BTreeSet<String> = BTreeSet::new();
     for edge in graph.edge_indices() {
         let Some((from, to)) = graph.edge_endpoints(edge) else { continue };
-        if let (Some(from), Some(to)) = (name_of(&graph[from]), name_of(&graph[to]))
-            && from != to
-        {
-            required_by.entry(to).or_default().insert(from);
+        match (name_of(&graph[from]), name_of(&graph[to])) {
+            (Some(from), Some(to)) if from != to => {
+                required_by.entry(to).or_default().insert(from);
+            }
+            (None, Some(to)) => {
+                asked.insert(to);
+            }
+            _ => {}
         }
     }
     let mut wheels: BTreeMap<String, ResolvedWheel> = BTreeMap::new();
@@ -161,7 +166,8 @@ fn wheels_of(answer: &uv_distribution_types::Resolution) -> Result<Vec<ResolvedW
         let wheel = wheel_of(dist)?;
         let name = dist.name().to_string();
         let required_by = required_by.remove(&name).unwrap_or_default().into_iter().collect();
-        wheels.insert(name, ResolvedWheel { required_by, ..wheel });
+        let asked = asked.contains(&name);
+        wheels.insert(name, ResolvedWheel { required_by, asked, ..wheel });
     }
     Ok(wheels.into_values().collect())
 }
@@ -193,6 +199,7 @@ fn wheel_of(dist: &ResolvedDist) -> Result<ResolvedWheel, ResolveError> {
         sha256,
         size: file.size,
         required_by: Vec::new(),
+        asked: false,
     })
 }
 

@@ -79,3 +79,31 @@ pub fn python_fits(requires_python: &str, target: Target) -> Result<bool, BadPyt
     })?;
     Ok(admits(&specifiers, target))
 }
+
+/// Whether two texts from wheels' names mean one version (PEP 440), whatever their spelling. Names
+/// have `_` where a version has `-`.
+pub(crate) fn is_same_version(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|text| text.replace('_', "-"));
+    match (one.parse::<Version>(), other.parse::<Version>()) {
+        (Ok(one), Ok(other)) => one == other,
+        // Versions from before PEP 440 have no meaning, only a spelling.
+        _ => one.eq_ignore_ascii_case(&other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_whatever_their_spelling() {
+        for (one, other) in
+            [("1.0", "1"), ("1.0rc1", "1.0.RC_1"), ("1.0_1", "1.0.post1"), ("1+a_b", "1+a.b"), ("Old", "old")]
+        {
+            assert!(is_same_version(one, other), "{one} {other}");
+        }
+        for (one, other) in [("1.0", "1.0.1"), ("1", ""), ("1+a", "1+b")] {
+            assert!(!is_same_version(one, other), "{one} {other}");
+        }
+    }
+}

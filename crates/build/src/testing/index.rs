@@ -36,6 +36,8 @@ pub enum Fault {
     NoRanges,
     /// The index lists no hash.
     NoHash,
+    /// The index lists one byte less than the file has.
+    ShortSize,
 }
 
 /// A running index on a free port of the loopback address. Stops when dropped.
@@ -248,11 +250,12 @@ impl ServedFile {
         } else {
             serde_json::json!({ "sha256": listed })
         };
+        let size = self.bytes.len() - usize::from(self.faults.contains(&Fault::ShortSize));
         serde_json::json!({
             "filename": name,
             "url": format!("/files/{name}"),
             "hashes": hashes,
-            "size": self.bytes.len(),
+            "size": size,
             "requires-python": self.requires_python,
             "core-metadata": metadata && self.metadata.is_some(),
         })

@@ -103,6 +103,12 @@ fn what_is_no_app_is_refused() {
     error: `again` is a symbolic link to a folder around itself
     hint: move it out of the app's folder
     ");
+    folder.write("circle/a/app.py", "");
+    folder.write("circle/b/app.py", "");
+    symlink("../b", folder.path().join("circle/a/to-b")).expect("a link");
+    symlink("../a", folder.path().join("circle/b/to-a")).expect("a link");
+    let text = check_name("circle");
+    assert!(text.contains("to-a") && text.contains("is a symbolic link to a folder around itself"), "{text}");
     folder.write("dangling/app.py", "");
     symlink("nowhere", folder.path().join("dangling/link")).expect("a link");
     assert_snapshot!(check_name("dangling"), @r"
@@ -121,6 +127,20 @@ fn what_is_no_app_is_refused() {
     error: requirements.txt:2 uses the option `-e`, which is not supported
     hint: take it out of the file; packages are taken as wheels from package indexes
     ");
+}
+
+#[test]
+fn folders_of_others_are_passed_over() {
+    let folder = Folder::new();
+    for name in ["app/app.py", "app/cloud/blobs/x", "app/lib/state/journal", "app/lib/state.py"] {
+        folder.write(name, "");
+    }
+    symlink("lib/state", folder.path().join("app/link")).expect("a link");
+    let root = folder.path().join("app");
+    let others = ["cloud", "lib/../lib/state", "missing", "."].map(|name| root.join(name));
+    let app = App::read_without(&root, &others).expect("an app");
+    let paths: Vec<_> = app.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["app.py", "lib/state.py"]);
 }
 
 #[test]

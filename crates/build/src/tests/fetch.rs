@@ -100,6 +100,19 @@ fn a_wrong_hash_names_both_and_keeps_nothing() {
 }
 
 #[test]
+fn a_transfer_that_does_not_end_is_ended() {
+    let (text, requests) = check(&large("app"), &[Fault::ShortSize]);
+    assert_snapshot!(text, @"");
+    assert_eq!(requests.len(), 1, "it is not asked for again");
+}
+
+#[test]
+fn a_version_may_be_spelled_in_two_ways() {
+    let wheel = WheelBuilder::new("app", "1.0").raw(WheelBuilder::new("app", "1").bytes());
+    assert_snapshot!(check(&wheel, &[]).0, @"");
+}
+
+#[test]
 fn a_broken_download_goes_on_where_it_broke() {
     let (text, requests) = check(&large("app"), &[Fault::Truncated { answers: 2, after: 50_000 }]);
     assert_snapshot!(text, @"5 entries, 1 downloaded");
@@ -156,6 +169,8 @@ fn hostile_wheels_are_refused_by_name() {
         ("damaged", sound.clone().raw(damaged)),
         ("no dist-info", sound.clone().raw(WheelBuilder::new("app", "1").bytes_without_dist_info())),
         ("another package", sound.clone().raw(WheelBuilder::new("other", "1").bytes())),
+        ("another version", sound.clone().raw(WheelBuilder::new("app", "1.0.1").bytes())),
+        ("large module", sound.clone().file("app/x.py", vec![0; (32 << 20) + 1])),
     ];
     let mut table = String::new();
     for (case, wheel) in cases {

@@ -2,9 +2,13 @@
 
 use insta::assert_snapshot;
 
+use layercake_core::Hint as _;
+
 use super::{Folder, open, options, target, told};
 use crate::{
-    resolve::{Asked, describe_targets},
+    assemble::AssembleError,
+    fetch::FetchError,
+    resolve::{Asked, IndexSettings, ResolveError, describe_targets},
     testing::{Fault, TestIndex, WheelBuilder},
 };
 
@@ -236,6 +240,75 @@ fn credentials_stay_inside() {
     error: cannot reach the package index at http://127.0.0.1:1/simple/app/: Connection refused (os error 111)
     hint: check the network, and the proxy and certificate settings (HTTPS_PROXY, SSL_CERT_FILE); --offline works from the cache alone
     ");
+}
+
+#[test]
+fn credentials_stay_inside_whatever_they_are() {
+    let asked = Asked::with("--with", &["app".to_owned()]);
+    let mut table = String::new();
+    for url in [
+        "https://user:secret@host:99999/simple",
+        "https://user:secret/secret@host.example/simple",
+        "https://user:secret#secret@host.example/simple",
+        "https://user:secret@secret@host.example:x/simple",
+        "user:secret@host.example",
+    ] {
+        let (cache, index) = (Folder::new(), TestIndex::serving(&[]));
+        let mut settings = options(&cache, &index);
+        settings.indexes.index_url = Some(url.to_owned());
+        settings.offline = true;
+        let shown = format!("{:?}", settings.indexes);
+        let error = open(settings).resolve(&asked, target("python3.12")).expect_err("it is no index");
+        let told = told(&error);
+        assert!(!format!("{shown} {told} {error:?}").contains("secret"), "{shown} {told} {error:?}");
+        table.push_str(told.lines().next().unwrap_or_default());
+        table.push('\n');
+    }
+    assert_snapshot!(table, @"");
+    // Parses, with the host `user`.
+    let url = "https://user:80/secret@host.example/simple";
+    let settings = IndexSettings { index_url: Some(url.to_owned()), extra_index_urls: Vec::new() };
+    assert!(!format!("{settings:?}").contains("secret"));
+}
+
+#[test]
+fn what_was_asked_for_is_marked() {
+    let index = TestIndex::serving(&[
+        wheel("app", "1").requires("lib"),
+        wheel("lib", "1").requires("base"),
+        wheel("base", "1"),
+    ]);
+    let cache = Folder::new();
+    let asked =
+        Asked::with("--with", &["app".to_owned(), "lib".to_owned(), "base; python_version < '3'".to_owned()]);
+    let resolution =
+        open(options(&cache, &index)).resolve(&asked, target("python3.12")).expect("all are there");
+    let wheels: Vec<_> = resolution
+        .wheels
+        .iter()
+        .map(|wheel| format!("{} asked {} needed by {:?}", wheel.name, wheel.asked, wheel.required_by))
+        .collect();
+    assert_snapshot!(wheels.join("\n"), @"");
+}
+
+#[test]
+fn a_time_that_is_none_is_told() {
+    let index = TestIndex::serving(&[wheel("app", "1")]);
+    let cache = Folder::new();
+    let mut settings = options(&cache, &index);
+    settings.exclude_newer = Some("yesterday-ish".to_owned());
+    let asked = Asked::with("--with", &["app".to_owned()]);
+    let error = open(settings).resolve(&asked, target("python3.12")).expect_err("it is no time");
+    assert_snapshot!(told(&error), @"");
+}
+
+#[test]
+fn our_own_mistakes_are_told_apart() {
+    let internal = || ResolveError::Internal { reason: String::new() };
+    assert!(internal().is_bug());
+    assert!(FetchError::from(internal()).is_bug());
+    assert!(AssembleError::OtherWheels { wheel: 0, entry: 0 }.is_bug());
+    assert!(!FetchError::from(ResolveError::NoHash { filename: String::new() }).is_bug());
 }
 
 #[test]

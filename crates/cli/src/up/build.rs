@@ -16,6 +16,7 @@ use layercake_build::{
 use layercake_core::{
     aws::LayerVersionArn,
     hash::Sha256,
+    limits,
     plan::{Finding, LayerPlan},
     report::{LayerReport, Published, StageTime, packages},
     resolution::Resolution,
@@ -36,6 +37,26 @@ pub(crate) struct Built {
     pub(crate) code: CodeZip,
 }
 
+impl Built {
+    /// Lambda's limits on the code, alone and with the layer (FACTS.md §1), before anything is
+    /// made.
+    fn check_sizes(&self) -> Result<(), CommandError> {
+        let code = self.code.unzipped;
+        let layer = self.layer.as_ref().map_or(0, |layer| layer.zip.unzipped);
+        if code < limits::UNZIPPED_BYTES && code + layer <= limits::UNZIPPED_BYTES {
+            return Ok(());
+        }
+        Err(CommandError::new(
+            Kind::User,
+            format!(
+                "the code is {code} bytes unzipped and the layer {layer}; Lambda takes {} together",
+                limits::UNZIPPED_BYTES
+            ),
+            "keep data out of the app's folder, for instance in a bucket, or leave out packages",
+        ))
+    }
+}
+
 /// A layer, from its resolution to its zip.
 pub(crate) struct BuiltLayer {
     resolution: Resolution,
@@ -47,8 +68,7 @@ impl BuiltLayer {
     /// The packages in words, those that the user asked for first.
     pub(crate) fn describe(&self) -> String {
         let wheels = &self.resolution.wheels;
-        let (asked, brought): (Vec<_>, Vec<_>) =
-            wheels.iter().partition(|wheel| wheel.required_by.is_empty());
+        let (asked, brought): (Vec<_>, Vec<_>) = wheels.iter().partition(|wheel| wheel.asked);
         let words: Vec<_> =
             asked.iter().chain(&brought).map(|wheel| format!("{} {}", wheel.name, wheel.version)).collect();
         words.join(", ")
@@ -110,7 +130,9 @@ fn build_blocking(
     };
     let key = Sha256::of(format!("{} {}", wanted.path.path(), wanted.function).as_bytes()).to_hex();
     let code = wanted.app.pack(&cache.join("code").join(format!("{}.zip", &key[..32])))?;
-    Ok(Built { layer, code })
+    let built = Built { layer, code };
+    built.check_sizes()?;
+    Ok(built)
 }
 
 /// The package index as the arguments and the app's own requirement files name it.

@@ -1,18 +1,18 @@
 //! The stages on the endpoint: publish, role, function, test run.
 
 use layercake_core::{
-    aws::LayerVersionArn,
+    aws::{LayerVersionArn, RoleName},
     limits,
     report::{Change, FunctionReport, Invocation, Published, StageTime},
 };
 use layercake_deploy::{
-    DeployError, Endpoint, FunctionSpec, JournalFile, LayerUpload, ensure_function, ensure_role, invoke,
-    publish_layer, role_name,
+    DeployError, Endpoint, FunctionSpec, JournalFile, JournalFileError, LayerUpload, check_function,
+    check_role, ensure_function, ensure_log_group, ensure_role, invoke, publish_layer, role_name,
 };
 
 use super::{build::Built, prepare::Wanted};
 use crate::{
-    error::{CommandError, Kind},
+    error::CommandError,
     ui::{Ui, share},
 };
 
@@ -32,14 +32,37 @@ pub(crate) async fn deploy(
     ui: &Ui,
     times: &mut Vec<StageTime>,
 ) -> Result<Deployed, CommandError> {
+    refuse_what_is_not_ours(wanted, endpoint, journal).await?;
+    ensure_log_group(endpoint, journal, &wanted.function).await?;
     let layer = publish(wanted, built, endpoint, journal, ui, times).await?;
     let role = role(wanted, endpoint, journal, ui, times).await?;
     let function = function(wanted, built, endpoint, journal, layer.as_ref(), role, ui, times).await?;
     let stage = ui.stage("invoke", "running the function");
-    let invocation =
-        invoke(endpoint, journal, &wanted.function, &wanted.event).await.map_err(command_error)?;
+    let stop = journal.stop();
+    let invocation = tokio::select! {
+        invocation = invoke(endpoint, &wanted.function, &wanted.event) => invocation?,
+        // A run makes nothing, so it need not be waited for.
+        () = stop.asked_for() => return Err(JournalFileError::Stopped.into()),
+    };
     times.push(stage.done("Invoked", &ran(&invocation)));
     Ok(Deployed { layer, function, invocation })
+}
+
+/// Looks at the names before anything is made under them.
+async fn refuse_what_is_not_ours(
+    wanted: &Wanted,
+    endpoint: &Endpoint,
+    journal: &JournalFile,
+) -> Result<(), DeployError> {
+    check_function(endpoint, journal, &wanted.function).await?;
+    if wanted.arguments.role.is_none() {
+        check_role(endpoint, journal, &role_of(wanted)?).await?;
+    }
+    Ok(())
+}
+
+fn role_of(wanted: &Wanted) -> Result<RoleName, DeployError> {
+    role_name(&wanted.function).map_err(|source| DeployError::Name { operation: "CreateRole", source })
 }
 
 async fn publish(
@@ -61,7 +84,7 @@ async fn publish(
         description: layer.describe(),
         force_s3: wanted.arguments.via_s3,
     };
-    let (arn, how) = publish_layer(endpoint, journal, &upload).await.map_err(command_error)?;
+    let (arn, how) = publish_layer(endpoint, journal, &upload).await?;
     let (done, details) = match how {
         Published::Directly => ("Published", format!("{arn}, within the request")),
         Published::ViaS3 => ("Published", format!("{arn}, through a bucket that is gone again")),
@@ -82,10 +105,9 @@ async fn role(
         return Ok(arn.clone());
     }
     let stage = ui.stage("role", "making the role");
-    let name = role_name(&wanted.function)
-        .map_err(|source| command_error(DeployError::Name { operation: "CreateRole", source }))?;
+    let name = role_of(wanted)?;
     let steps = journal.journal().next_step();
-    let arn = ensure_role(endpoint, journal, &name).await.map_err(command_error)?;
+    let arn = ensure_role(endpoint, journal, &name).await?;
     let done = if journal.journal().next_step() == steps { "Unchanged" } else { "Created" };
     times.push(stage.done(done, &format!("role {name}, which may write the function's log")));
     Ok(arn)
@@ -117,7 +139,7 @@ async fn function(
         zip_sha256: built.code.sha256,
         force_s3: wanted.arguments.via_s3,
     };
-    let (arn, change) = ensure_function(endpoint, journal, &spec).await.map_err(command_error)?;
+    let (arn, change) = ensure_function(endpoint, journal, &spec).await?;
     let (done, what) = match change {
         Change::Created => ("Created", ""),
         Change::CodeUpdated => ("Updated", ", its code only"),
@@ -169,17 +191,4 @@ fn ran(invocation: &Invocation) -> String {
         }
         None => outcome,
     }
-}
-
-/// An error of the endpoint; one that only a mistake of ours can cause is told as such.
-pub(crate) fn command_error(error: DeployError) -> CommandError {
-    let ours = matches!(
-        error,
-        DeployError::Request { .. } | DeployError::Incomplete { .. } | DeployError::Name { .. }
-    );
-    let mut error = CommandError::from(error);
-    if ours {
-        error.kind = Kind::Bug;
-    }
-    error
 }

@@ -113,7 +113,7 @@ fn steps(wanted: &Wanted, resolution: Option<&Resolution>) -> Result<Vec<Step>, 
             wanted.function, wanted.target, wanted.handler, wanted.arguments.memory, wanted.arguments.timeout
         ),
     );
-    add("invoke", format!("{} with {}", wanted.function, wanted.event));
+    add("invoke", format!("{} with {}", wanted.function, wanted.event.text()));
     let place = match wanted.arguments.on {
         On::Local => "the local cloud",
         On::Aws => "AWS",

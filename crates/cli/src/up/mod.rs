@@ -60,41 +60,61 @@ async fn on_endpoint(
 ) -> Result<Report, CommandError> {
     let registry = Registry::at(&settings.registry);
     registry.restore(&wanted.journal)?;
-    let first_run = JournalFile::peek(&wanted.journal)?.is_none();
+    let known = JournalFile::peek(&wanted.journal)?;
+    if let Some(journal) = &known {
+        wanted.check_journal(journal, &cloud.place)?;
+    }
     let mut journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
     registry.add(&wanted.journal)?;
-    wanted.check_place(journal.journal(), &cloud.place)?;
-    let deployed = tokio::select! {
-        deployed = deploy::deploy(wanted, built, &cloud.endpoint, &mut journal, ui, times) => Ok(deployed),
-        error = interrupted() => Err(error),
-    };
-    match deployed {
-        Ok(Ok(deployed)) => Ok(report(wanted, built, cloud, deployed, times)),
-        Ok(Err(error)) if journal.journal().steps().is_empty() => {
+    let (deployed, interrupt) = until_interrupted(wanted, built, cloud, &mut journal, ui, times).await?;
+    let app = &wanted.arguments.app;
+    match (deployed, interrupt) {
+        (Ok(deployed), None) => Ok(report(wanted, built, cloud, deployed, times)),
+        (Err(error), None) if journal.journal().steps().is_empty() => {
             journal.close()?;
             registry.remove(&wanted.journal);
             Err(error)
         }
-        Ok(Err(error)) => {
-            let app = &wanted.arguments.app;
-            Err(error.with_hint(format!(
-                "what was made so far is in the journal: run the same command again to go on, or `layercake down {app}`"
-            )))
-        }
-        Err(interrupt) if first_run => {
+        (Err(error), None) => Err(error.with_hint(format!(
+            "what was made so far is in the journal: run the same command again to go on, or `layercake down {app}`"
+        ))),
+        (_, Some(interrupt)) if known.is_none() => {
             ui.warn("interrupted: removing what was made (interrupt again to leave it to `layercake down`)");
+            let mut gone = Vec::new();
             tokio::select! {
-                undone = crate::down::undo(&cloud.endpoint, &mut journal, ui) => undone.map(drop)?,
+                undone = crate::down::undo(&cloud.endpoint, &mut journal, ui, &mut gone) => undone?,
                 error = interrupted() => return Err(error.with_hint("run `layercake down` to remove what is left")),
             }
             journal.close()?;
             registry.remove(&wanted.journal);
             Err(interrupt.with_hint("everything it had made was removed"))
         }
-        Err(interrupt) => Err(interrupt.with_hint(format!(
-            "the function stays as it is: run the same command again, or `layercake down {}`",
-            wanted.arguments.app
+        (_, Some(interrupt)) => Err(interrupt.with_hint(format!(
+            "the function stays as it is: run the same command again, or `layercake down {app}`"
         ))),
+    }
+}
+
+/// Deploys; when interrupted, begins nothing new, but lets the request under way come to its end:
+/// dropped, it would still take effect, and nobody would know of what it makes.
+async fn until_interrupted(
+    wanted: &Wanted,
+    built: &Built,
+    cloud: &Cloud,
+    journal: &mut JournalFile,
+    ui: &Arc<Ui>,
+    times: &mut Vec<StageTime>,
+) -> Result<(Result<deploy::Deployed, CommandError>, Option<CommandError>), CommandError> {
+    let stop = journal.stop();
+    let mut deploying = std::pin::pin!(deploy::deploy(wanted, built, &cloud.endpoint, journal, ui, times));
+    let interrupt = tokio::select! {
+        deployed = &mut deploying => return Ok((deployed, None)),
+        error = interrupted() => error,
+    };
+    stop.now();
+    tokio::select! {
+        deployed = &mut deploying => Ok((deployed, Some(interrupt))),
+        error = interrupted() => Err(error.with_hint("run `layercake down` to remove what was made")),
     }
 }
 
@@ -129,14 +149,13 @@ fn finish(report: &Report, wanted: &Wanted, ui: &Ui) -> Result<ExitCode, Command
         ui.print(&json(report)?);
     } else {
         ui.print(&report.invocation.log);
-        ui.print(&format!("Response: {}", report.invocation.payload));
+        ui.print(&format!("Response: {}", report.invocation.payload.text()));
     }
     let Some(kind) = &report.invocation.function_error else {
         ui.say(&format!("\nRemove all of it with: layercake down {}", wanted.arguments.app));
         return Ok(ExitCode::SUCCESS);
     };
-    let payload = &report.invocation.payload;
-    let text = |key: &str| payload.get(key).and_then(|value| value.as_str()).unwrap_or("?").to_owned();
+    let text = |key: &str| report.invocation.payload.string_at(key).unwrap_or_else(|| "?".to_owned());
     Err(CommandError::new(
         Kind::User,
         format!("the function failed ({kind}): {}: {}", text("errorType"), text("errorMessage")),

@@ -13,7 +13,8 @@ use layercake_core::{
     app::{SourceFile, check_handler, find_handler},
     aws::{FunctionName, Handler, LayerName},
     journal::{JOURNAL_FORMAT, Journal, Opening, Place},
-    target::{Runtime, Target},
+    report::JsonText,
+    target::{Arch, Runtime, Target},
 };
 use layercake_local::interpreters::Interpreters;
 
@@ -37,7 +38,7 @@ pub(crate) struct Wanted {
     pub(crate) handler: Handler,
     pub(crate) function: FunctionName,
     pub(crate) layer: LayerName,
-    pub(crate) event: serde_json::Value,
+    pub(crate) event: JsonText,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) journal: Utf8PathBuf,
     pub(crate) interpreters: Interpreters,
@@ -100,14 +101,25 @@ impl Wanted {
     pub(crate) fn opening(&self, place: &Place) -> Opening {
         Opening {
             format: JOURNAL_FORMAT,
-            app: self.path.name_in_journal().to_owned(),
+            app: self.name_in_journal(),
             place: place.clone(),
             token: uuid::Uuid::new_v4().to_string(),
         }
     }
 
-    /// Refuses to mix two places in one journal.
-    pub(crate) fn check_place(&self, journal: &Journal, place: &Place) -> Result<(), CommandError> {
+    /// Refuses to mix two apps or two places in one journal.
+    pub(crate) fn check_journal(&self, journal: &Journal, place: &Place) -> Result<(), CommandError> {
+        let app = &self.arguments.app;
+        if journal.opening.app != self.name_in_journal() {
+            return Err(CommandError::new(
+                Kind::User,
+                format!(
+                    "the function `{}` belongs to another app here: `{}`",
+                    self.function, journal.opening.app
+                ),
+                "choose another name with --name",
+            ));
+        }
         let same = match (&journal.opening.place, place) {
             (Place::Aws { region, account, .. }, Place::Aws { region: now, account: ours, .. }) => {
                 region == now && account == ours
@@ -117,24 +129,27 @@ impl Wanted {
         if same {
             return Ok(());
         }
-        let app = &self.arguments.app;
         Err(CommandError::new(
             Kind::User,
             format!("`{app}` is up somewhere else already: {}", describe(&journal.opening.place)),
             format!("remove it there first with `layercake down {app}`, or give this one another --name"),
         ))
     }
+
+    fn name_in_journal(&self) -> String {
+        self.path.name_in_journal(self.arguments.state.as_deref())
+    }
 }
 
 fn describe(place: &Place) -> String {
     match place {
-        Place::Local { data } => format!("on the local cloud in `{data}`"),
+        Place::Local { data, region } => format!("on the local cloud in `{data}`, region {region}"),
         Place::Aws { region, account, .. } => format!("in account {account}, region {region}"),
     }
 }
 
-fn event(text: &str) -> Result<serde_json::Value, CommandError> {
-    let error = match serde_json::from_str(text) {
+fn event(text: &str) -> Result<JsonText, CommandError> {
+    let error = match JsonText::parse(text) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
@@ -146,7 +161,7 @@ fn event(text: &str) -> Result<serde_json::Value, CommandError> {
             hint,
         ));
     };
-    serde_json::from_str(&file).map_err(|error| {
+    JsonText::parse(&file).map_err(|error| {
         CommandError::new(Kind::User, format!("the event in `{text}` is not JSON: {error}"), hint)
     })
 }
@@ -185,45 +200,47 @@ fn target(arguments: &Up, app: &App, interpreters: &Interpreters) -> Result<Targ
     Ok(target)
 }
 
-/// The newest runtime that this machine has an interpreter for and the app accepts.
+/// The newest runtime that this machine has an interpreter for and the app accepts; for AWS, which
+/// needs none here, else the newest that AWS has.
 fn newest_fitting(
     on: On,
     app: &App,
-    arch: layercake_core::target::Arch,
+    arch: Arch,
     interpreters: &Interpreters,
 ) -> Result<Runtime, CommandError> {
-    let mut runtimes: Vec<Runtime> =
+    let here: Vec<Runtime> =
         interpreters.all().iter().filter_map(|one| Runtime::from_minor(one.version.1)).collect();
-    runtimes.sort();
-    runtimes.dedup();
-    if runtimes.is_empty() && on == On::Aws {
-        runtimes.extend(
-            Runtime::all().filter(|runtime| !runtime.is_retired() && runtime.minor() <= NEWEST_ON_AWS),
-        );
-    }
-    for &runtime in runtimes.iter().rev() {
+    let offered = |runtime: &Runtime| !runtime.is_retired() && runtime.minor() <= NEWEST_ON_AWS;
+    let candidates: Vec<Runtime> = match on {
+        On::Local => here.clone(),
+        On::Aws => here.iter().copied().filter(offered).chain(Runtime::all().rev().filter(offered)).collect(),
+    };
+    for &runtime in &candidates {
         let fits = match &app.requires_python {
             Some(required) => python_fits(required, Target { runtime, arch })?,
             None => true,
         };
-        if fits && !(on == On::Aws && runtime.is_retired()) {
+        if fits {
             return Ok(runtime);
         }
     }
-    let newest = Runtime::from_minor(13).unwrap_or(Runtime::PYTHON3_15);
-    if runtimes.is_empty() {
-        return Err(interpreters.for_runtime(newest).err().map_or_else(
-            || CommandError::new(Kind::Bug, "an interpreter was both found and not found", ""),
-            CommandError::from,
-        ));
+    if let Some(required) = &app.requires_python {
+        let mut found: Vec<_> = candidates.iter().map(ToString::to_string).collect();
+        found.dedup();
+        if !found.is_empty() {
+            return Err(CommandError::new(
+                Kind::User,
+                format!("the app requires Python {required}; there are {}", found.join(", ")),
+                "install another Python, name one with --python, or change `requires-python`",
+            ));
+        }
     }
-    let found: Vec<_> = runtimes.iter().map(ToString::to_string).collect();
-    let required = app.requires_python.as_deref().unwrap_or("of a runtime that AWS still creates");
-    Err(CommandError::new(
-        Kind::User,
-        format!("the app requires Python {required}; this machine has Pythons for {}", found.join(", ")),
-        "install another Python, or name one with --python",
-    ))
+    // Which error tells what was found and what to install.
+    let newest = Runtime::from_minor(NEWEST_ON_AWS).unwrap_or(Runtime::PYTHON3_15);
+    match interpreters.for_runtime(newest) {
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(CommandError::new(Kind::Bug, "an interpreter was both found and not found", "")),
+    }
 }
 
 fn handler(arguments: &Up, app: &App) -> Result<Handler, CommandError> {

@@ -122,11 +122,17 @@ impl TestEnv {
 
     /// What is on the local cloud, by AWS's own client: empty lists when nothing is.
     pub(crate) fn everything(&self) -> serde_json::Value {
+        self.everything_in("us-east-1")
+    }
+
+    /// The same for another region.
+    pub(crate) fn everything_in(&self, region: &str) -> serde_json::Value {
         let served = self.serve(&[]);
         let mut command = Command::new(client("python"));
         self.prepare(&mut command);
         served.credentials(&mut command);
-        let output = command.args(["-c", LIST_EVERYTHING, &served.endpoint]).output().expect("Python starts");
+        let output =
+            command.args(["-c", LIST_EVERYTHING, &served.endpoint, region]).output().expect("Python starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("the listing is JSON")
     }
@@ -137,7 +143,7 @@ pub(crate) const DEMO_CODE: &str = "import demo\n\ndef lambda_handler(event, con
 
 const LIST_EVERYTHING: &str = "
 import boto3, json, sys
-def client(name): return boto3.client(name, endpoint_url=sys.argv[1], region_name='us-east-1')
+def client(name): return boto3.client(name, endpoint_url=sys.argv[1], region_name=sys.argv[2])
 print(json.dumps({
     'functions': [f['FunctionName'] for f in client('lambda').list_functions()['Functions']],
     'layers': [l['LayerName'] for l in client('lambda').list_layers()['Layers']],

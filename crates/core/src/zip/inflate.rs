@@ -32,6 +32,26 @@ pub fn inflate(archive: &[u8], entry: &Entry) -> Result<Vec<u8>, ZipError> {
     Ok(unpacked)
 }
 
+/// Unpacks at most the first `most` bytes of an entry. Only an entry that is not longer is checked.
+///
+/// # Errors
+/// As [`inflate`].
+pub fn inflate_start(archive: &[u8], entry: &Entry, most: u64) -> Result<Vec<u8>, ZipError> {
+    if entry.size <= most {
+        return inflate(archive, entry);
+    }
+    let packed = packed_bytes(archive, entry)?;
+    let mut start = Vec::new();
+    let read = match entry.method {
+        Method::Stored => packed.take(most).read_to_end(&mut start),
+        Method::Deflated => flate2::read::DeflateDecoder::new(packed).take(most).read_to_end(&mut start),
+    };
+    match read {
+        Ok(_) => Ok(start),
+        Err(_) => Err(lying(entry)),
+    }
+}
+
 /// Checks that an entry's data has the size and checksum of its header, in bounded memory.
 ///
 /// # Errors

@@ -131,6 +131,63 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn a_wheel_may_claim_its_limits_and_no_more() {
+    // DEFLATE gives 1032 bytes for one at best, so each claim needs this much behind it.
+    let data = vec![0; (2_u64 << 30).div_ceil(1032) as usize];
+    let claiming = |sizes: [u64; 2]| {
+        let mut writer = ZipWriter::new(Vec::new());
+        for (path, size) in ["a", "b"].into_iter().zip(sizes) {
+            let method = Method::Deflated;
+            let packed_size = data.len() as u64;
+            let header = EntryHeader { path, method, crc32: 0, size, packed_size, mode: FileMode::Regular };
+            writer.file(&header, &data).expect("a header may claim anything");
+        }
+        let (bytes, _) = writer.finish().expect("it is finished in memory");
+        Archive::read(&bytes, &ReadLimits::WHEEL).map(|archive| archive.unpacked_size())
+    };
+    assert_eq!(claiming([2 << 30, 2 << 30]), Ok(4 << 30));
+    assert_snapshot!(
+        claiming([2 << 30, (2 << 30) + 1]).expect_err("it is one byte more"),
+        @""
+    );
+    let limit = ReadLimits::WHEEL.entries as usize;
+    assert_eq!(limit, 200_000);
+    let read = |count| Archive::read(&many(count), &ReadLimits::WHEEL).map(|archive| archive.entries.len());
+    assert_eq!(read(limit), Ok(limit));
+    assert_snapshot!(read(limit + 1).expect_err("it is one entry more"), @"");
+}
+
+/// An archive of so many empty files, more than a zip without ZIP64 can count: the number at its end
+/// has lost its high bits, and the directory is as long as it says.
+fn many(count: usize) -> Vec<u8> {
+    let one = one("f000000", b"");
+    let (local, directory) = one.split_at(30 + 7);
+    let (record, end) = directory.split_at(46 + 7);
+    let mut bytes = local.to_vec();
+    for number in 0..count {
+        bytes.extend(patched(record.to_vec(), b"f000000", format!("f{number:06}").as_bytes()));
+    }
+    let size = ((count * record.len()) as u32).to_le_bytes();
+    let count = (count as u16).to_le_bytes();
+    bytes.extend(&end[..8]);
+    bytes.extend(count);
+    bytes.extend(count);
+    bytes.extend(size);
+    bytes.extend(&end[16..]);
+    bytes
+}
+
+#[test]
+fn the_beginning_of_an_entry_can_be_had_alone() {
+    let bytes = archive(&[("a", FileMode::Regular, &[7; 5000]), ("b", FileMode::Regular, b"hello")]);
+    let read = Archive::read(&bytes, &ReadLimits::WHEEL).expect("our own archive is readable");
+    let start = |entry: usize, most| inflate_start(&bytes, &read.entries[entry], most);
+    assert_eq!(start(0, 8), Ok(vec![7; 8]));
+    assert_eq!(start(0, 5000), Ok(vec![7; 5000]));
+    assert_eq!(start(1, 2), Ok(b"he".to_vec()));
+}
+
+#[test]
 fn entries_that_share_bytes_are_refused() {
     // Two directory records that point at the same local entry.
     let bytes = archive(&[("a", FileMode::Regular, b"hello"), ("b", FileMode::Regular, b"hello")]);

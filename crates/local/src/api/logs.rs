@@ -1,5 +1,7 @@
 //! CloudWatch Logs on the wire: JSON 1.1 with the operation in `X-Amz-Target`.
 
+use std::collections::BTreeMap;
+
 use axum::{body::Body, http::request::Parts, response::Response};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -37,6 +39,8 @@ impl From<LogsError> for AwsError {
 struct Request {
     log_group_name: Option<String>,
     log_group_identifier: Option<String>,
+    resource_arn: Option<String>,
+    tags: BTreeMap<String, String>,
     log_stream_name: Option<String>,
     log_group_name_prefix: Option<String>,
     log_group_name_pattern: Option<String>,
@@ -121,8 +125,14 @@ async fn perform(api: &Api, scope: Scope, operation: &str, bytes: &[u8]) -> Resu
     let mut request: Request = parsed(bytes)?;
     match operation {
         "CreateLogGroup" => {
-            cloud.create_log_group(scope, request.group()?).await?;
+            let tags = std::mem::take(&mut request.tags);
+            cloud.create_log_group(scope, request.group()?, tags).await?;
             Ok(None)
+        }
+        "ListTagsForResource" => {
+            request.log_group_identifier = request.resource_arn.take();
+            let group = request.group().map_err(|_| missing_member("resourceArn"))?;
+            Ok(Some(json!({ "tags": cloud.log_group_tags(scope, group).await? })))
         }
         "DeleteLogGroup" => {
             cloud.delete_log_group(scope, request.group()?).await?;
@@ -143,8 +153,8 @@ async fn perform(api: &Api, scope: Scope, operation: &str, bytes: &[u8]) -> Resu
         }
         "DescribeLogGroups" => describe_groups(api, &scope, request).await.map(Some),
         "DescribeLogStreams" => describe_streams(api, &scope, request).await.map(Some),
-        "GetLogEvents" => get_events(api, &scope, request).await.map(Some),
-        "FilterLogEvents" => filter_events(api, &scope, request).await.map(Some),
+        "GetLogEvents" => get_events(api, scope, request).await.map(Some),
+        "FilterLogEvents" => filter_events(api, scope, request).await.map(Some),
         other => Err(AwsError::not_built(format!("The local cloud does not implement {other} yet"))),
     }
 }
@@ -153,10 +163,10 @@ async fn describe_groups(api: &Api, scope: &Scope, request: Request) -> Result<V
     let (groups, next) = api
         .cloud
         .log_groups(
-            scope,
-            request.log_group_name_prefix.as_deref().unwrap_or_default(),
-            request.log_group_name_pattern.as_deref().unwrap_or_default(),
-            request.next_token.as_deref(),
+            scope.clone(),
+            request.log_group_name_prefix.unwrap_or_default(),
+            request.log_group_name_pattern.unwrap_or_default(),
+            request.next_token,
             request.limit.unwrap_or(50).clamp(1, 50),
         )
         .await?;
@@ -184,8 +194,8 @@ async fn describe_groups(api: &Api, scope: &Scope, request: Request) -> Result<V
 
 async fn describe_streams(api: &Api, scope: &Scope, mut request: Request) -> Result<Value, AwsError> {
     let group = request.group()?;
-    let prefix = request.log_stream_name_prefix.as_deref().unwrap_or_default();
-    let mut streams = api.cloud.log_streams(scope, &group, prefix).await?;
+    let prefix = request.log_stream_name_prefix.unwrap_or_default();
+    let mut streams = api.cloud.log_streams(scope.clone(), group.clone(), prefix).await?;
     if request.order_by.as_deref() == Some("LastEventTime") {
         streams.sort_by_key(|stream| stream.last_event);
     }
@@ -194,7 +204,9 @@ async fn describe_streams(api: &Api, scope: &Scope, mut request: Request) -> Res
     }
     let limit = request.limit.unwrap_or(50).clamp(1, 50);
     let from = request.next_token.and_then(|token| token.parse::<usize>().ok()).unwrap_or(0);
-    let next = (streams.len() > from + limit).then(|| (from + limit).to_string());
+    // The token is the client's to write, so the sum may be any.
+    let end = from.saturating_add(limit);
+    let next = (streams.len() > end).then(|| end.to_string());
     let streams: Vec<_> = streams
         .iter()
         .skip(from)
@@ -224,7 +236,7 @@ async fn describe_streams(api: &Api, scope: &Scope, mut request: Request) -> Res
     Ok(with_token(json!({ "logStreams": streams }), next))
 }
 
-async fn get_events(api: &Api, scope: &Scope, mut request: Request) -> Result<Value, AwsError> {
+async fn get_events(api: &Api, scope: Scope, mut request: Request) -> Result<Value, AwsError> {
     let group = request.group()?;
     let stream = request.stream()?;
     let get = GetEvents {
@@ -236,7 +248,7 @@ async fn get_events(api: &Api, scope: &Scope, mut request: Request) -> Result<Va
         from_head: request.start_from_head,
         ..GetEvents::default()
     };
-    let page = api.cloud.log_events(scope, &group, get).await?;
+    let page = api.cloud.log_events(scope, group, get).await?;
     let events: Vec<_> = page
         .events
         .iter()
@@ -247,7 +259,7 @@ async fn get_events(api: &Api, scope: &Scope, mut request: Request) -> Result<Va
     Ok(json!({ "events": events, "nextForwardToken": page.forward, "nextBackwardToken": page.backward }))
 }
 
-async fn filter_events(api: &Api, scope: &Scope, mut request: Request) -> Result<Value, AwsError> {
+async fn filter_events(api: &Api, scope: Scope, mut request: Request) -> Result<Value, AwsError> {
     let group = request.group()?;
     let get = GetEvents {
         streams: std::mem::take(&mut request.log_stream_names),
@@ -260,7 +272,7 @@ async fn filter_events(api: &Api, scope: &Scope, mut request: Request) -> Result
         from_head: true,
         pattern: request.filter_pattern.filter(|pattern| !pattern.trim().is_empty()),
     };
-    let page = api.cloud.log_events(scope, &group, get).await?;
+    let page = api.cloud.log_events(scope, group, get).await?;
     let events: Vec<_> = page
         .events
         .iter()

@@ -4,6 +4,7 @@
 //! happen is decided in `service`.
 
 mod error;
+mod guard;
 mod health;
 mod iam;
 mod lambda;
@@ -22,6 +23,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, Uri, header, request::Parts},
+    middleware,
     response::Response,
     routing::get,
 };
@@ -47,6 +49,7 @@ pub(crate) fn router(cloud: Arc<Cloud>, presence: Presence) -> Router {
         .route(health::PATH, get(health::answer_health))
         .route("/_layercake/blobs/{sha256}", get(health::answer_blob))
         .fallback(dispatch)
+        .layer(middleware::from_fn(guard::refuse_web_pages))
         .with_state(Api { cloud, s3, presence })
 }
 
@@ -60,10 +63,23 @@ enum Service {
     Logs,
 }
 
+/// Answers in a task of its own: a client that hangs up takes its connection with it, and must not
+/// take half of what it asked for.
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    to_its_end(answered(api, request, request_id.clone()), &request_id).await
+}
+
+async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static, request_id: &str) -> Response {
+    tokio::spawn(answer).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request was not answered");
+        AwsError::service("The local cloud failed to answer this request").rest_json(request_id)
+    })
+}
+
+async fn answered(api: Api, request: Request, request_id: String) -> Response {
     let (parts, body) = request.into_parts();
     let credential = Credential::of(&parts.headers, &parts.uri);
-    let request_id = uuid::Uuid::new_v4().to_string();
     let region = credential
         .as_ref()
         .and_then(|credential| credential.region.parse().ok())
@@ -182,7 +198,121 @@ fn endpoint(parts: &Parts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
+    use crate::{Config, Interpreters, RetiredRuntimes, store::State as FunctionState};
+
+    fn api() -> (tempfile::TempDir, Api) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = camino::Utf8PathBuf::try_from(folder.path().join("data")).expect("UTF-8");
+        let config = Config {
+            data,
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            account: crate::DEFAULT_ACCOUNT.parse().expect("an account"),
+            retired_runtimes: RetiredRuntimes::Refuse,
+            presence: Presence::Embedded,
+            interpreters: Interpreters::default(),
+        };
+        let cloud = crate::open(&config).expect("a cloud");
+        let s3 = s3::service(&cloud);
+        (folder, Api { cloud, s3, presence: Presence::Embedded })
+    }
+
+    fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request {
+        let mut request = http::Request::builder().method(method).uri(path).header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::from(body.to_owned())).expect("a request")
+    }
+
+    async fn ask(api: &Api, request: Request) -> String {
+        let response = dispatch(State(api.clone()), request).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        format!("{} {}", status.as_u16(), String::from_utf8_lossy(&body))
+    }
+
+    fn new_function() -> Request {
+        let mut zip = layercake_core::zip::ZipWriter::new(Vec::new());
+        zip.file_from_bytes("app.py", layercake_core::zip::FileMode::Regular, b"").expect("memory");
+        let (zip, _) = zip.finish().expect("memory");
+        let zip = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, zip);
+        let body = serde_json::json!({
+            "FunctionName": "f", "Runtime": "python3.12", "Handler": "app.handler",
+            "Role": "arn:aws:iam::123456789012:role/any", "Code": { "ZipFile": zip },
+        });
+        request("POST", "/2015-03-31/functions", &[], &body.to_string())
+    }
+
+    async fn settled(api: &Api) {
+        let function = crate::service::FunctionRef { name: "f".parse().expect("a name"), qualifier: None };
+        let scope = api.cloud.scope(default_region());
+        loop {
+            match api.cloud.function(&scope, &function).await {
+                Ok(record) if record.state == FunctionState::Active => return,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_client_asked_for_is_done_even_when_it_hangs_up() {
+        let (_folder, api) = api();
+        let mut answer = Box::pin(dispatch(State(api.clone()), new_function()));
+        assert!(futures::poll!(&mut answer).is_pending());
+        drop(answer);
+        settled(&api).await;
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let answer = to_its_end(async { panic!("a test's panic") }, "id").await;
+        assert_eq!(answer.status(), 500);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn numbers_that_clients_make_up_are_taken() {
+        let (_folder, api) = api();
+        let logs = |operation: &str, body: &str| {
+            let target = format!("Logs_20140328.{operation}");
+            request("POST", "/", &[("x-amz-target", &target)], body)
+        };
+        assert_eq!(ask(&api, logs("CreateLogGroup", r#"{"logGroupName": "g"}"#)).await, "200 ");
+        let token = format!(r#"{{"logGroupName": "g", "nextToken": "{}"}}"#, usize::MAX);
+        insta::assert_snapshot!(
+            ask(&api, logs("DescribeLogStreams", &token)).await,
+            @r#"200 {"logStreams":[]}"#
+        );
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let roles = format!("Action=ListRoles&MaxItems={}", usize::MAX);
+        let answer = ask(&api, request("POST", "/", &form, &roles)).await;
+        assert!(answer.starts_with("200 ") && answer.contains("<IsTruncated>false<"), "{answer}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_context_has_a_limit_and_is_for_synchronous_calls() {
+        let (_folder, api) = api();
+        ask(&api, new_function()).await;
+        settled(&api).await;
+        let invoke = |kind: &str, context: &str| {
+            let headers = [("x-amz-invocation-type", kind), ("x-amz-client-context", context)];
+            request("POST", "/2015-03-31/functions/f/invocations", &headers, "{}")
+        };
+        let context = |letters: usize| {
+            let json = format!("\"{}\"", "a".repeat(letters));
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, json)
+        };
+        // Base64 comes in groups of four, so 3,580 bytes are the most below the limit.
+        assert_eq!(ask(&api, invoke("DryRun", &context(2683))).await, "204 ");
+        insta::assert_snapshot!(
+            ask(&api, invoke("DryRun", &context(2684))).await,
+            @r#"400 {"Type":"User","message":"Client context must be at most 3583 bytes of Base64."}"#
+        );
+        // An event's is not looked at, since the function does not get it.
+        assert_eq!(ask(&api, invoke("Event", "not base64")).await, "202 ");
+    }
 
     fn check(authorization: &str) -> String {
         let mut headers = HeaderMap::new();

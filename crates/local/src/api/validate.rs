@@ -247,11 +247,6 @@ fn compile(pattern: &str) -> Option<Regex> {
 
 /// Patterns with what `regex-lite` leaves out: looking around, and classes of Unicode.
 fn by_hand(pattern: &str) -> Option<fn(&str) -> bool> {
-    let word = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    let _ = word;
     match pattern {
         r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)" => Some(|text| {
             text.chars().all(|c| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c))
@@ -281,7 +276,7 @@ mod tests {
 
     #[test]
     fn every_pattern_of_the_model_can_be_checked() {
-        // These three belong to operations that are not built; they let everything pass.
+        // These belong to operations that are not built; they let everything pass.
         let unchecked = ["CollectionName", "FunctionUrlFunctionName"];
         for (name, shape) in &Model::get().shapes {
             let Some(pattern) = &shape.pattern else { continue };

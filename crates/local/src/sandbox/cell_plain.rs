@@ -32,6 +32,8 @@ pub(super) struct PlainPlan {
 pub(super) struct Cell {
     plan: PlainPlan,
     child: Option<Child>,
+    /// The process group of the child, until it has been killed.
+    group: Option<Pid>,
     log: OwnedFd,
     scratch: Option<Utf8PathBuf>,
     failed: Option<io::Error>,
@@ -57,7 +59,7 @@ impl Cell {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         }
         let output = pipe::Receiver::from_owned_fd(read)?;
-        Ok((Self { plan, child: None, log, scratch, failed: None, said_ready: false }, output))
+        Ok((Self { plan, child: None, group: None, log, scratch, failed: None, said_ready: false }, output))
     }
 
     pub(super) fn run(&mut self) {
@@ -76,14 +78,18 @@ impl Cell {
                 .spawn()
         });
         match started {
-            Ok(child) => self.child = Some(child),
+            Ok(child) => {
+                // Asked now: a child that has been waited for does not know its number any more.
+                self.group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+                self.child = Some(child);
+            }
             Err(error) => self.failed = Some(error),
         }
     }
 
     pub(super) fn kill(&mut self) {
-        if let Some(pid) = self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()) {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        if let Some(group) = self.group {
+            let _ = killpg(group, Signal::SIGKILL);
         }
     }
 
@@ -99,14 +105,14 @@ impl Cell {
         let Some(child) = &mut self.child else { return std::future::pending().await };
         let Ok(status) = child.wait().await else { return CellEvent::Gone };
         self.kill();
-        self.child = None;
+        (self.child, self.group) = (None, None);
         let exit =
             status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or_default()), Exit::Code);
         CellEvent::Exited { exit, peak_kb: 0 }
     }
 
     pub(super) fn keeper(&self) -> i32 {
-        self.child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
+        self.group.map(Pid::as_raw).unwrap_or_default()
     }
 
     pub(super) async fn end(mut self) {
@@ -114,6 +120,7 @@ impl Cell {
         if let Some(child) = &mut self.child {
             let _ = child.wait().await;
         }
+        self.group = None;
     }
 }
 
@@ -131,6 +138,26 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_process_leaves_behind_ends_with_it() {
+        let plan = PlainPlan {
+            program: "/bin/sh".into(),
+            arguments: ["-c", "sleep 600 & exit 3"].map(str::to_owned).to_vec(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            directory: "/".into(),
+        };
+        let launched = Cell::launch(plan, None).expect("launched");
+        let (mut cell, mut output) = Cell::attach(launched).expect("attached");
+        assert!(matches!(cell.event().await, CellEvent::Ready));
+        cell.run();
+        assert!(matches!(cell.event().await, CellEvent::Exited { exit: Exit::Code(3), .. }));
+        drop(cell);
+        // The pipe ends when the last process that could print into it has.
+        let ended = output.read_to_end(&mut Vec::new());
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ended).await;
+        ended.expect("nothing is left").expect("read");
+    }
 
     #[tokio::test]
     async fn a_process_runs_and_its_end_is_told() {

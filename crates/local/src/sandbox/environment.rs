@@ -32,6 +32,9 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 /// A call as short as this cannot have touched much memory, so a recent figure will do.
 const SHORT_CALL: Duration = Duration::from_millis(2);
 
+/// What becomes of a runtime whose keeper is killed from outside, by the kernel's OOM killer for one.
+const KILLED: Exit = Exit::Signal(9);
+
 #[derive(Debug)]
 enum Phase {
     /// Nothing has run yet.
@@ -50,6 +53,8 @@ pub(super) struct Environment {
     spec: Arc<EnvironmentSpec>,
     cell: Cell,
     output: pipe::Receiver,
+    /// Nobody can print any more: the pipe would be ready, and empty, for ever.
+    output_ended: bool,
     exchange: Arc<Exchange>,
     events: mpsc::UnboundedReceiver<RuntimeEvent>,
     server: Server,
@@ -101,11 +106,13 @@ impl Environment {
         let (cell, output) = host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let exchange = Arc::new(exchange);
-        let server = Server(tokio::spawn(runtime_api::serve(listener, Arc::clone(&exchange))));
+        let serving = runtime_api::serve(listener, Arc::clone(&exchange), host.admission(&cell));
+        let server = Server(tokio::spawn(serving));
         Ok(Self {
             spec,
             cell,
             output,
+            output_ended: false,
             exchange,
             events,
             server,
@@ -244,18 +251,20 @@ impl Environment {
                 biased;
                 Some(event) = self.events.recv() => return Ok(Happened::Runtime(event)),
                 () = tokio::time::sleep_until(deadline) => return Ok(Happened::TimedOut),
-                readable = self.output.readable() => {
-                    if readable.is_ok() && let Ok(count) = self.output.try_read(&mut buffer) {
+                readable = self.output.readable(), if !self.output_ended => match readable {
+                    Ok(()) => if let Ok(count) = self.output.try_read(&mut buffer) {
                         log.output(&buffer[..count]);
-                    }
-                }
+                        self.output_ended = count == 0;
+                    },
+                    Err(_) => self.output_ended = true,
+                },
                 event = self.cell.event() => match event {
                     CellEvent::Ready => {}
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
                     CellEvent::Exited { exit, peak_kb } => {
                         return Ok(self.runtime_ended(exit, peak_kb, log).await);
                     }
-                    CellEvent::Gone => return Err(gone()),
+                    CellEvent::Gone => return Ok(self.runtime_ended(KILLED, 0, log).await),
                 },
                 _ = sample.tick() => self.measure(),
             }
@@ -287,8 +296,11 @@ impl Environment {
                     self.runtime_ended(exit, peak_kb, log).await;
                     return Ok(());
                 }
+                CellEvent::Gone => {
+                    self.runtime_ended(KILLED, 0, log).await;
+                    return Ok(());
+                }
                 CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
-                CellEvent::Gone => return Err(gone()),
             }
         }
     }
@@ -387,11 +399,6 @@ enum Happened {
     Runtime(RuntimeEvent),
     Exited(Exit),
     TimedOut,
-}
-
-fn gone() -> SandboxError {
-    let source = std::io::Error::other("its first process was killed from outside");
-    SandboxError::Start { step: "keep the processes".into(), source }
 }
 
 fn milliseconds(duration: Duration) -> f64 {

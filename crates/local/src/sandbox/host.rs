@@ -16,6 +16,7 @@ use super::{
     EnvironmentSpec, RuntimeClient, SandboxError,
     client::{self, ClientFiles},
     isolation::{self, Isolation, IsolationReport, Means},
+    runtime_api::Admission,
     variables::{Outside, variables},
 };
 use crate::interpreters::{Interpreter, Interpreters};
@@ -40,7 +41,6 @@ pub(super) struct Host {
     work: Utf8PathBuf,
     interpreters: Interpreters,
     client: RuntimeClient,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has a choice"))]
     means: Means,
     pub(super) report: IsolationReport,
     #[cfg(target_os = "linux")]
@@ -67,6 +67,8 @@ impl Host {
         isolation: Isolation,
         client: RuntimeClient,
     ) -> Self {
+        // What a server that was killed has left behind; the folder is ours alone.
+        let _ = fs_err::remove_dir_all(work.join("tmp"));
         let (means, report) = isolation::detect(isolation, &work.join("trial"));
         Self {
             work,
@@ -77,6 +79,11 @@ impl Host {
             #[cfg(target_os = "linux")]
             templates: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Whose connections a cell's Runtime API takes.
+    pub(super) fn admission(&self, cell: &Cell) -> Admission {
+        if self.means.peers { Admission::Own { keeper: cell.keeper() } } else { Admission::Everybody }
     }
 
     /// A cell for one environment. Its runtime does not run yet.
@@ -202,7 +209,7 @@ impl Host {
                     .collect(),
                 directory: text(command.directory.as_str()),
                 identity: root::identity(self.means),
-                most_processes: self.means.pids.then_some(MOST_PROCESSES),
+                most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
             },
         }
     }

@@ -20,10 +20,21 @@ pub enum Isolation {
 pub struct IsolationFeature {
     /// Its name, such as `own file system`.
     pub name: &'static str,
-    /// Whether environments on this host have it.
-    pub given: bool,
+    /// Whether environments have it.
+    pub state: FeatureState,
     /// What its absence means for a function.
     pub without: &'static str,
+}
+
+/// Whether environments have a feature, and if not, whose lack that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureState {
+    /// They have it.
+    Given,
+    /// This host does not permit it, or process mode was asked for.
+    Lacking,
+    /// No host has it yet: it is not built.
+    NotBuilt,
 }
 
 /// What this host gives and what it does not.
@@ -36,9 +47,14 @@ pub struct IsolationReport {
 }
 
 impl IsolationReport {
-    /// The features that are missing.
+    /// The features that this host lacks.
     pub fn missing(&self) -> impl Iterator<Item = &IsolationFeature> {
-        self.features.iter().filter(|feature| !feature.given)
+        self.features.iter().filter(|feature| feature.state == FeatureState::Lacking)
+    }
+
+    /// The features that no host has yet.
+    pub fn not_built(&self) -> impl Iterator<Item = &IsolationFeature> {
+        self.features.iter().filter(|feature| feature.state == FeatureState::NotBuilt)
     }
 }
 
@@ -53,11 +69,19 @@ pub(super) struct Means {
     pub(super) pids: bool,
     /// Whether the server is root, and the function can be somebody else.
     pub(super) as_root: bool,
+    /// Whether it can be told which process opened a connection.
+    pub(super) peers: bool,
+    /// Whether a limit on processes means those of one environment alone.
+    pub(super) process_limit: bool,
 }
 
 impl Means {
     fn report(self, refusal: Option<String>) -> IsolationReport {
-        let feature = |name, given, without| IsolationFeature { name, given, without };
+        let feature = |name, given, without| {
+            let state = if given { FeatureState::Given } else { FeatureState::Lacking };
+            IsolationFeature { name, state, without }
+        };
+        let not_built = |name, without| IsolationFeature { name, state: FeatureState::NotBuilt, without };
         IsolationReport {
             features: vec![
                 feature(
@@ -85,6 +109,18 @@ impl Means {
                     cfg!(target_os = "linux"),
                     "functions can run set-user-id programs",
                 ),
+                feature(
+                    "own Runtime API",
+                    self.peers,
+                    "every process of this machine can answer in a function's place",
+                ),
+                feature(
+                    "process limit",
+                    self.process_limit,
+                    "functions can start as many processes as this machine permits",
+                ),
+                not_built("own network", "functions reach this machine's network and its local services"),
+                not_built("memory limit", "functions can use more memory than their setting"),
             ],
             refusal,
         }
@@ -95,18 +131,54 @@ impl Means {
 #[cfg(target_os = "linux")]
 pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, IsolationReport) {
     let as_root = nix::unistd::geteuid().is_root() && has_ids_to_give();
+    let told = |means: Means, refusal| {
+        let means = means.completed();
+        (means, means.report(refusal))
+    };
     let none = Means { as_root, ..Means::default() };
     if isolation == Isolation::ProcessOnly {
-        return (none, none.report(Some("process mode was asked for".into())));
+        return told(none, Some("process mode was asked for".into()));
     }
     let mut refusal = None;
     for means in rungs(as_root) {
         match probe::run(means, scratch) {
-            Ok(()) => return (means, means.report(refusal)),
+            Ok(()) => return told(means, refusal),
             Err(error) => refusal = refusal.or(Some(error)),
         }
     }
-    (none, none.report(refusal))
+    told(none, refusal)
+}
+
+#[cfg(target_os = "linux")]
+impl Means {
+    /// Adds what needs no trial jail to be known.
+    fn completed(self) -> Self {
+        let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+        let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            peers: self.shows_files(&status) && super::peer::can_be_told(),
+            process_limit: self.counts_processes(&kernel),
+            ..self
+        }
+    }
+
+    /// Whether the server may see which files a function has open: a function that is another
+    /// user in the server's own user namespace shows them to `CAP_SYS_PTRACE` alone.
+    fn shows_files(self, status: &str) -> bool {
+        const CAP_SYS_PTRACE: u64 = 1 << 19;
+        let is_stranger = self.root && self.as_root && !self.users;
+        let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let capabilities = capabilities.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        !is_stranger || capabilities.is_some_and(|mask| mask & CAP_SYS_PTRACE != 0)
+    }
+
+    /// `RLIMIT_NPROC` counts the processes of a user; only in a user namespace of its own, and
+    /// there only since Linux 5.14, are these the environment's alone.
+    fn counts_processes(self, kernel: &str) -> bool {
+        let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+        let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        self.root && self.users && version >= (5, 14)
+    }
 }
 
 /// Whether this process knows more ids than its own. Root alone in a user namespace does not, and
@@ -221,12 +293,43 @@ mod tests {
     }
 
     #[test]
+    fn what_no_host_has_yet_is_named_apart() {
+        let all =
+            Means { root: true, users: true, pids: true, as_root: true, peers: true, process_limit: true };
+        let report = all.report(None);
+        assert_eq!(report.missing().count(), 0);
+        let not_built: Vec<_> = report.not_built().map(|feature| feature.name).collect();
+        assert_eq!(not_built, ["own network", "memory limit"]);
+    }
+
+    #[test]
+    fn processes_are_limited_only_where_the_limit_is_the_environment_s_own() {
+        let own_users = Means { root: true, users: true, pids: true, ..Means::default() };
+        for (kernel, expected) in
+            [("6.18.44-x\n", true), ("5.14.0", true), ("5.13.19", false), ("4.19", false), ("", false)]
+        {
+            assert_eq!(own_users.counts_processes(kernel), expected, "{kernel}");
+        }
+        let shared_users = Means { users: false, as_root: true, ..own_users };
+        assert!(!shared_users.counts_processes("6.1"), "all functions are the same user of this machine");
+    }
+
+    #[test]
+    fn a_stranger_s_files_are_shown_to_a_capability_alone() {
+        let stranger = Means { root: true, as_root: true, ..Means::default() };
+        assert!(stranger.shows_files("CapEff:\t000001ffffffffff\n"));
+        assert!(!stranger.shows_files("CapEff:\t00000000a82425fb\n"));
+        assert!(Means { users: true, ..stranger }.shows_files("CapEff:\t0000000000000000\n"));
+    }
+
+    #[test]
     fn a_host_that_permits_the_best_permits_every_lower_rung() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let scratch = Utf8Path::from_path(folder.path()).expect("UTF-8 path");
         let (best, report) = detect(Isolation::Best, scratch);
         if best.root && best.users && best.pids {
-            assert_eq!(report.missing().count(), 0);
+            let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+            assert_eq!(report.missing().count(), usize::from(!best.counts_processes(&kernel)), "{report:?}");
             for means in rungs(best.as_root) {
                 assert_eq!(probe::run(means, scratch), Ok(()), "{means:?}");
             }

@@ -89,7 +89,8 @@ pub(super) struct RuntimeCommand {
     pub(super) environment: Vec<CString>,
     pub(super) directory: CString,
     pub(super) identity: Option<Identity>,
-    /// `RLIMIT_NPROC`, where the pid namespace makes it mean this jail's processes alone.
+    /// `RLIMIT_NPROC`. It counts the processes of a user, so it is only set where a user namespace
+    /// makes that mean this jail's processes alone.
     pub(super) most_processes: Option<u64>,
 }
 
@@ -427,6 +428,13 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
     // lists end with null.
     unsafe {
         libc::setsid();
+        // Whoever started the server may keep keys in the session's keyring, which is inherited. A
+        // host that forbids this call has none to inherit.
+        libc::syscall(
+            libc::SYS_keyctl,
+            c_long::from(libc::KEYCTL_JOIN_SESSION_KEYRING),
+            ptr::null::<c_char>(),
+        );
         check(libc::dup2(LOG, 1))?;
         check(libc::dup2(LOG, 2))?;
         libc::prctl(

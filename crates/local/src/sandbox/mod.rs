@@ -43,13 +43,14 @@ mod isolation;
 mod jail;
 mod log;
 mod memory;
+mod peer;
 mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
 mod variables;
 
-pub use isolation::{Isolation, IsolationFeature, IsolationReport};
+pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use variables::log_group;
 
@@ -77,6 +78,8 @@ pub struct EnvironmentSpec {
     pub timeout: Duration,
     /// The size of `/tmp`.
     pub tmp_mb: u32,
+    /// The log group that its lines go to; [`log_group`] where none is configured.
+    pub log_group: String,
     /// The user's environment variables.
     pub variables: BTreeMap<String, String>,
     /// The unpacked code, seen as `/var/task`.
@@ -271,7 +274,13 @@ impl Sandbox {
     /// `function_arn` is the ARN without version; idle environments end at once, busy ones after
     /// their call.
     pub async fn retire(&self, function_arn: &str) {
-        self.shared.end(self.shared.pool.retire(function_arn)).await;
+        self.shared.end(self.shared.pool.retire(function_arn, None)).await;
+    }
+
+    /// The same, but for the environments of one revision: what else there is of the function is
+    /// out of date, and these may be running a call already.
+    pub async fn retire_except(&self, function_arn: &str, revision: &str) {
+        self.shared.end(self.shared.pool.retire(function_arn, Some(revision))).await;
     }
 
     /// Ends every environment, busy ones too, and waits until nothing of them is left. Later
@@ -322,10 +331,15 @@ impl Shared {
         result
     }
 
-    async fn end(&self, environments: Vec<Environment>) {
-        let count = environments.len();
-        futures::future::join_all(environments.into_iter().map(Environment::end)).await;
-        self.pool.ended(count);
+    /// Ends environments, all the way even when nobody waits for it any more.
+    async fn end(self: &Arc<Self>, environments: Vec<Environment>) {
+        let shared = Arc::clone(self);
+        let ending = tokio::spawn(async move {
+            let _leaving = shared.pool.leaving(environments.len());
+            futures::future::join_all(environments.into_iter().map(Environment::end)).await;
+        });
+        // A task that panicked has given the places back all the same.
+        let _ = ending.await;
     }
 }
 

@@ -42,11 +42,19 @@ struct Idle {
 struct State {
     /// The environment used last is at the end, and used next: the others may retire.
     idle: HashMap<Key, Vec<Idle>>,
-    /// Counts the retirements of each function; an environment of an earlier count is not kept.
-    retirements: HashMap<String, u64>,
+    /// Who uses environments now, by a number.
+    leased: HashMap<u64, Leased>,
+    next_lease: u64,
     /// Environments that exist, busy ones and those being started or ended among them.
     alive: usize,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Leased {
+    key: Key,
+    /// Its environment is not kept.
+    retired: bool,
 }
 
 /// All pools.
@@ -62,9 +70,15 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Lease<'a> {
     pool: &'a Pool,
-    key: Key,
-    retirement: u64,
+    number: u64,
     returned: bool,
+}
+
+/// Environments on their way out. They keep their places until this is dropped.
+#[derive(Debug)]
+pub(super) struct Leaving<'a> {
+    pool: &'a Pool,
+    count: usize,
 }
 
 /// What a call gets.
@@ -73,6 +87,14 @@ pub(super) enum Acquired {
     Warm(Environment),
     /// The right to start one, after ending this one where the machine is full.
     Start { evicted: Option<Environment> },
+}
+
+impl State {
+    fn lease(&mut self, key: &Key) -> u64 {
+        self.next_lease += 1;
+        self.leased.insert(self.next_lease, Leased { key: key.clone(), retired: false });
+        self.next_lease
+    }
 }
 
 impl Pool {
@@ -91,8 +113,8 @@ impl Pool {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some((acquired, retirement)) = self.try_acquire(&key)? {
-                return Ok((Lease { pool: self, key, retirement, returned: false }, acquired));
+            if let Some((acquired, number)) = self.try_acquire(&key)? {
+                return Ok((Lease { pool: self, number, returned: false }, acquired));
             }
             if tokio::time::timeout_at(deadline, freed).await.is_err() {
                 return Err(SandboxError::Busy { environments: self.most.get() });
@@ -105,28 +127,33 @@ impl Pool {
         if state.closed {
             return Err(SandboxError::ShuttingDown);
         }
-        let retirement = state.retirements.get(&key.function_arn).copied().unwrap_or_default();
         if let Some(idle) = state.idle.get_mut(key).and_then(Vec::pop) {
-            return Ok(Some((Acquired::Warm(idle.environment), retirement)));
+            let number = state.lease(key);
+            return Ok(Some((Acquired::Warm(idle.environment), number)));
         }
         if state.alive < self.most.get() {
             state.alive += 1;
-            return Ok(Some((Acquired::Start { evicted: None }, retirement)));
+            let number = state.lease(key);
+            return Ok(Some((Acquired::Start { evicted: None }, number)));
         }
         // The one that has been idle longest gives way; its place is taken over.
         let oldest =
             state.idle.iter().filter(|(_, idle)| !idle.is_empty()).min_by_key(|(_, idle)| idle[0].since);
         let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return Ok(None) };
         let evicted = state.idle.get_mut(&oldest).map(|idle| idle.remove(0).environment);
-        Ok(Some((Acquired::Start { evicted }, retirement)))
+        let number = state.lease(key);
+        Ok(Some((Acquired::Start { evicted }, number)))
     }
 
-    /// Takes out what is idle of a function, and keeps what is busy from coming back.
-    pub(super) fn retire(&self, function_arn: &str) -> Vec<Environment> {
+    /// Takes out what is idle of a function, and keeps what is busy from coming back; all but
+    /// what belongs to the revision that is spared.
+    pub(super) fn retire(&self, function_arn: &str, spared: Option<&str>) -> Vec<Environment> {
         let mut state = self.state();
-        *state.retirements.entry(function_arn.to_owned()).or_default() += 1;
-        let keys: Vec<_> =
-            state.idle.keys().filter(|key| key.function_arn == function_arn).cloned().collect();
+        let retires = |key: &Key| key.function_arn == function_arn && spared != Some(key.revision.as_str());
+        for leased in state.leased.values_mut() {
+            leased.retired |= retires(&leased.key);
+        }
+        let keys: Vec<_> = state.idle.keys().filter(|key| retires(key)).cloned().collect();
         keys.iter()
             .flat_map(|key| state.idle.remove(key).unwrap_or_default())
             .map(|idle| idle.environment)
@@ -158,8 +185,13 @@ impl Pool {
         idle
     }
 
+    /// What holds the places of environments while they end.
+    pub(super) fn leaving(&self, count: usize) -> Leaving<'_> {
+        Leaving { pool: self, count }
+    }
+
     /// Notes that environments have ended.
-    pub(super) fn ended(&self, count: usize) {
+    fn ended(&self, count: usize) {
         self.state().alive -= count;
         self.freed.notify_waiters();
     }
@@ -183,13 +215,15 @@ impl Lease<'_> {
     /// must end before the lease does.
     pub(super) fn give_back(&mut self, environment: Environment) -> Option<Environment> {
         let mut state = self.pool.state();
-        let now = state.retirements.get(&self.key.function_arn).copied().unwrap_or_default();
-        if state.closed || now != self.retirement {
+        let Some(Leased { key, retired: false }) = state.leased.remove(&self.number) else {
+            return Some(environment);
+        };
+        if state.closed {
             return Some(environment);
         }
         self.returned = true;
         let idle = Idle { environment, since: Instant::now() };
-        state.idle.entry(self.key.clone()).or_default().push(idle);
+        state.idle.entry(key).or_default().push(idle);
         drop(state);
         self.pool.freed.notify_waiters();
         None
@@ -199,7 +233,14 @@ impl Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if !self.returned {
+            self.pool.state().leased.remove(&self.number);
             self.pool.ended(1);
         }
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.pool.ended(self.count);
     }
 }

@@ -29,6 +29,10 @@ const SYSTEM: &[&str] =
     &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/etc/ssl", "/etc/pki"];
 /// Folders of the host whose content is the user's and not the system's.
 const HIDDEN: &[&str] = &["/usr/local", "/usr/lib/python3/dist-packages"];
+/// Homebrew's programs name their libraries by absolute paths below this one.
+const HOMEBREW: &str = "/home/linuxbrew/.linuxbrew";
+/// What holds programs and libraries there; the rest (`etc`, `var`) is the user's.
+const HOMEBREW_FOLDERS: &[&str] = &["Cellar", "opt", "lib"];
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// Small files that are taken over from the host when they exist.
@@ -46,6 +50,12 @@ const COPIED: &[&str] = &[
 pub(super) fn c_string(text: &str) -> CString {
     // A path with a zero byte names no file on any host; a cut one fails as missing would.
     CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default()
+}
+
+/// Whether something can be mounted here. A link to a folder (`/usr/local` on Silverblue, Homebrew's
+/// `site-packages`) leads elsewhere inside, and out of what is visible there.
+fn is_real_folder(path: &Utf8Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// A folder of mount points and small files, the same for all environments of one interpreter.
@@ -92,10 +102,12 @@ impl Template {
     }
 
     fn folder(&self, path: &str) -> io::Result<()> {
-        let path = self.root.join(path);
-        fs_err::create_dir_all(&path)?;
+        fs_err::create_dir_all(self.root.join(path))?;
         // Whatever the umask is, the function is another user and must be able to enter.
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        for folder in Utf8Path::new(path).ancestors() {
+            fs_err::set_permissions(self.root.join(folder), std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
     }
 
     fn file(&self, path: &str, content: impl AsRef<[u8]>) -> io::Result<()> {
@@ -131,7 +143,7 @@ impl Template {
                 Err(_) => {}
             }
         }
-        for path in HIDDEN.iter().filter(|path| Utf8Path::new(path).is_dir()) {
+        for path in HIDDEN.iter().filter(|path| is_real_folder(Utf8Path::new(path))) {
             self.hide(path.trim_start_matches('/'));
         }
         Ok(())
@@ -176,16 +188,22 @@ impl Template {
         let library = format!("var/lang/lib/{name}");
         self.bind(&interpreter.stdlib, &library)?;
         for packages in ["site-packages", "dist-packages"] {
-            if interpreter.stdlib.join(packages).is_dir() {
+            if is_real_folder(&interpreter.stdlib.join(packages)) {
                 self.hide(&format!("{library}/{packages}"));
             }
         }
         if let Some(path) = &interpreter.libpython {
             self.bind(path, &format!("var/lang/lib/{}", path.file_name().unwrap_or_default()))?;
         }
-        if interpreter.prefix.starts_with("/home/linuxbrew") {
-            // Homebrew's programs name their libraries by absolute paths.
-            self.bind(Utf8Path::new("/home/linuxbrew/.linuxbrew"), "home/linuxbrew/.linuxbrew")?;
+        if interpreter.prefix.starts_with(HOMEBREW) {
+            self.homebrew(Utf8Path::new(HOMEBREW))?;
+        }
+        Ok(())
+    }
+
+    fn homebrew(&mut self, source: &Utf8Path) -> io::Result<()> {
+        for name in HOMEBREW_FOLDERS.iter().filter(|name| source.join(name).is_dir()) {
+            self.bind(&source.join(name), &format!("{}/{name}", HOMEBREW.trim_start_matches('/')))?;
         }
         Ok(())
     }
@@ -300,6 +318,55 @@ pub(super) fn identity(means: Means) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn temporary() -> (tempfile::TempDir, Utf8PathBuf) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8 path").to_owned();
+        (folder, path)
+    }
+
+    fn template(root: &Utf8Path) -> Template {
+        Template { root: root.join("root"), binds: Vec::new(), interpreter_name: "python3.12".into() }
+    }
+
+    #[test]
+    fn of_homebrew_only_programs_and_libraries_are_seen() {
+        let (_folder, root) = temporary();
+        let brew = root.join("brew");
+        for name in ["Cellar", "lib", "etc", "var", "bin"] {
+            fs_err::create_dir_all(brew.join(name)).expect("a folder");
+        }
+        let mut template = template(&root);
+        template.homebrew(&brew).expect("bound");
+        let targets: Vec<_> = template.binds.iter().map(|(_, target)| target.as_str()).collect();
+        assert_eq!(targets, ["home/linuxbrew/.linuxbrew/Cellar", "home/linuxbrew/.linuxbrew/lib"]);
+    }
+
+    #[test]
+    fn a_linked_folder_is_not_a_place_to_mount_at() {
+        let (_folder, root) = temporary();
+        let stdlib = root.join("python3.12");
+        fs_err::create_dir_all(stdlib.join("dist-packages")).expect("a folder");
+        fs_err::create_dir_all(root.join("elsewhere")).expect("a folder");
+        fs_err::os::unix::fs::symlink("../elsewhere", stdlib.join("site-packages")).expect("a link");
+        fs_err::write(root.join("python"), "").expect("a file");
+        let mut template = template(&root);
+        for folder in ["var/lang/bin", "var/lang/lib"] {
+            template.folder(folder).expect("a folder");
+        }
+        let interpreter = Interpreter {
+            version: (3, 12, 0),
+            executable: root.join("python"),
+            prefix: root.clone(),
+            stdlib,
+            libpython: None,
+            source: crate::interpreters::FoundIn::Named,
+        };
+        template.python(&interpreter).expect("put together");
+        let hidden: Vec<_> = template.binds.iter().filter(|(source, _)| source.ends_with("empty")).collect();
+        assert_eq!(hidden.len(), 1, "{hidden:?}");
+        assert_eq!(hidden[0].1, "var/lang/lib/python3.12/dist-packages");
+    }
 
     #[test]
     fn a_root_server_gives_the_function_a_stranger() {

@@ -3,7 +3,12 @@
 //! Owns the HTTP of it: a small parser with bounds, and AWS's answers to the letter (FACTS.md
 //! §8). Decides nothing; `exchange` does.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use layercake_core::limits::SYNC_RESPONSE_BYTES;
@@ -13,30 +18,76 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::exchange::{Delivery, Exchange, Refusal};
+use super::{
+    exchange::{Delivery, Exchange, Refusal},
+    peer::{self, Peer},
+};
 
 /// AWS's client puts an X-Ray document of up to 1 MiB into a header.
 const LONGEST_HEAD: usize = 1_300_000;
 /// A runtime has one connection, an eager client a few; the rest waits.
 const MOST_CONNECTIONS: usize = 64;
+/// How long to wait when this process can open no more files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whose connections are served.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Admission {
+    /// Those of every local process, on a host that does not tell whose they are.
+    Everybody,
+    /// Those of one environment.
+    Own { keeper: i32 },
+}
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, exchange: Arc<Exchange>) {
+pub(super) async fn serve(listener: TcpListener, exchange: Arc<Exchange>, admission: Admission) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= MOST_CONNECTIONS {
             connections.join_next().await;
         }
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let stream = accept(&listener).await;
         while connections.try_join_next().is_some() {}
         let generation = exchange.connect();
         let guard = Connected(Arc::clone(&exchange));
         connections.spawn(async move {
+            if !admits(admission, &stream).await {
+                return;
+            }
             let mut connection =
                 Connection { stream, exchange: &guard.0, generation, input: Vec::new(), start: 0 };
             // A broken connection is the runtime's affair; the driver sees its process end.
             let _ = connection.run().await;
         });
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            // The connection stays in the queue, so the next try would come, and fail, at once.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Asked once for each connection. All environments share this machine's loopback network, and
+/// AWS's client has no secret to present.
+async fn admits(admission: Admission, stream: &TcpStream) -> bool {
+    let Admission::Own { keeper } = admission else { return true };
+    let (Ok(SocketAddr::V4(theirs)), Ok(SocketAddr::V4(ours))) = (stream.peer_addr(), stream.local_addr())
+    else {
+        return false;
+    };
+    // Off the async threads: the table has a row for each connection of this machine.
+    match tokio::task::spawn_blocking(move || peer::of(theirs, ours, keeper)).await {
+        Ok(Peer::Own) => true,
+        Ok(Peer::Unknown) => {
+            tracing::warn!("this host does not tell whose connection a Runtime API got; it is served");
+            true
+        }
+        Ok(Peer::Stranger) | Err(_) => false,
     }
 }
 
@@ -352,7 +403,7 @@ mod tests {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = tokio::spawn(serve(listener, Arc::new(exchange)));
+        let server = tokio::spawn(serve(listener, Arc::new(exchange), Admission::Everybody));
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(request).await.expect("written");
         stream.shutdown().await.expect("shut down");
@@ -397,6 +448,22 @@ mod tests {
             Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nTrailer: t\r\n\r\n";
         let said = check(format!("{NEXT}{answer}").as_bytes()).await;
         assert!(said.ends_with("{\"status\":\"OK\"}\n[Asked]\n[Answered(b\"abcde\")]\n"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_fails_is_not_asked_without_end() {
+        // Bound, but not listening: each accept fails at once, as it does without free descriptors.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let broken = std::os::fd::AsFd::as_fd(&socket).try_clone_to_owned().expect("a copy");
+        let broken = TcpListener::from_std(broken.into()).expect("a listener");
+        let (mut accepting, mut polls) = (Box::pin(accept(&broken)), 0);
+        let counted = std::future::poll_fn(|context| {
+            polls += 1;
+            accepting.as_mut().poll(context)
+        });
+        assert!(tokio::time::timeout(3 * ACCEPT_PAUSE, counted).await.is_err());
+        assert!(polls < 20, "{polls}");
     }
 
     #[tokio::test]

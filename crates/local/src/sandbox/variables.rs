@@ -20,7 +20,7 @@ pub(super) struct Outside<'a> {
     pub(super) temporary: &'a str,
 }
 
-/// The log group of a function.
+/// The log group of a function that names none.
 pub fn log_group(function: &FunctionName) -> String {
     format!("/aws/lambda/{function}")
 }
@@ -73,7 +73,7 @@ pub(super) fn variables(
     set("AWS_LAMBDA_FUNCTION_NAME", spec.function_name.as_str());
     set("AWS_LAMBDA_FUNCTION_VERSION", &spec.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &spec.memory_mb.to_string());
-    set("AWS_LAMBDA_LOG_GROUP_NAME", &log_group(&spec.function_name));
+    set("AWS_LAMBDA_LOG_GROUP_NAME", &spec.log_group);
     set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
     set("AWS_LAMBDA_RUNTIME_API", runtime_api);
     set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");

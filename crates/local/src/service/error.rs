@@ -190,6 +190,9 @@ pub(crate) enum ObjectError {
     /// The bucket holds objects.
     #[error("bucket not empty")]
     BucketNotEmpty,
+    /// The object that a copy reads was replaced meanwhile.
+    #[error("the copied object has changed")]
+    ObjectChanged,
     /// A part that was not uploaded, or with another ETag.
     #[error("invalid part")]
     InvalidPart,

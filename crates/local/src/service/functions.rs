@@ -3,18 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use layercake_core::{
-    aws::{FunctionName, LayerVersionArn},
+    aws::FunctionName,
     limits,
     target::Runtime,
 };
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Cloud, LambdaError, Source, now, packages};
+use super::{Cloud, LambdaError, Source, layers::attach, now, packages};
 use crate::{
     RetiredRuntimes,
     store::{
-        AttachedLayer, ChangeError, FunctionRecord, Logging, Scope, Settings, State, StoreError, Update,
+        ChangeError, FunctionRecord, Logging, Scope, Settings, State, Store, StoreError, TreePin, Update,
     },
 };
 
@@ -179,10 +179,17 @@ impl Cloud {
         if new.tags.len() > 50 {
             return Err(LambdaError::TooManyTags);
         }
-        if self.store.function(&scope, &new.name)?.is_some() {
-            return Err(LambdaError::FunctionExists { name: new.name.to_string() });
-        }
-        let layers = self.attach(&scope, new.changes.layers.as_deref().unwrap_or_default())?;
+        let layers = self
+            .blocking({
+                let (scope, name, layers) = (scope.clone(), new.name.clone(), new.changes.layers.clone());
+                move |store| {
+                    if store.function(&scope, &name)?.is_some() {
+                        return Err(LambdaError::FunctionExists { name: name.to_string() });
+                    }
+                    attach(store, &scope, &layers.unwrap_or_default())
+                }
+            })
+            .await?;
         let package = self.package(new.source.ok_or(LambdaError::NoCode)?).await?;
         let mut settings = Settings {
             id: String::new(),
@@ -198,7 +205,7 @@ impl Cloud {
             timeout: limits::TIMEOUT_SECONDS.2,
             ephemeral_storage: limits::EPHEMERAL_STORAGE_MB.2,
             variables: None,
-            layers,
+            layers: layers.attached,
             logging: Logging {
                 format: "Text".to_owned(),
                 group: format!("/aws/lambda/{}", new.name),
@@ -223,8 +230,8 @@ impl Cloud {
         let created = self
             .blocking(move |store| {
                 let created = store.create_function(&at, &stored)?;
-                // Only now may the upload lose its pin: a record names it.
-                drop(package);
+                // Only now may these lose their pins: a record names them.
+                drop((package, layers.held));
                 Ok::<_, LambdaError>(created)
             })
             .await?;
@@ -236,7 +243,7 @@ impl Cloud {
     }
 
     /// One function.
-    pub(crate) fn function(
+    pub(crate) async fn function(
         &self,
         scope: &Scope,
         function: &FunctionRef,
@@ -245,17 +252,22 @@ impl Cloud {
         if let Some(Qualifier::Other(_)) = function.qualifier {
             return Err(missing());
         }
-        self.store.function(scope, &function.name)?.ok_or_else(missing)
+        let (at, name) = (scope.clone(), function.name.clone());
+        let found: Result<_, StoreError> = self.blocking(move |store| store.function(&at, &name)).await;
+        found?.ok_or_else(missing)
     }
 
     /// Functions by name.
-    pub(crate) fn functions(
+    pub(crate) async fn functions(
         &self,
-        scope: &Scope,
-        marker: Option<&str>,
+        scope: Scope,
+        marker: Option<String>,
         limit: usize,
     ) -> Result<FunctionPage, LambdaError> {
-        let mut functions = self.store.functions(scope, marker.unwrap_or_default(), limit + 1)?;
+        let after = marker.unwrap_or_default();
+        let found: Result<_, StoreError> =
+            self.blocking(move |store| store.functions(&scope, &after, limit + 1)).await;
+        let mut functions = found?;
         let more = functions.len() > limit;
         functions.truncate(limit);
         let next = if more { functions.last().map(|last| last.name.to_string()) } else { None };
@@ -272,24 +284,26 @@ impl Cloud {
         revision: Option<String>,
         dry_run: bool,
     ) -> Result<FunctionRecord, LambdaError> {
-        let mut record = self.function(&scope, &function)?;
+        let mut record = self.function(&scope, &function).await?;
         check_changeable(&scope, &record, revision.as_deref())?;
         let package = self.package(source.ok_or(LambdaError::NoCode)?).await?;
-        let mut settings = record.settings.clone();
-        settings.code = package.blob.sha256();
-        settings.code_size = package.blob.size();
-        settings.unzipped_size = package.unzipped_size;
-        if let Some(architecture) = architecture {
-            settings.architecture = architecture;
-        }
-        check_together(&settings)?;
+        let (code, code_size) = (package.blob.sha256(), package.blob.size());
+        let unzipped_size = package.unzipped_size;
+        // Changes the settings that are there when it is written: taking the package in lasts, and
+        // the configuration may change meanwhile.
+        let change = move |settings: &Settings| {
+            let mut settings = Settings { code, code_size, unzipped_size, ..settings.clone() };
+            if let Some(architecture) = architecture {
+                settings.architecture = architecture;
+            }
+            check_together(&settings)?;
+            Ok(settings)
+        };
         if dry_run {
-            record.settings = settings;
+            record.settings = change(&record.settings)?;
             return Ok(record);
         }
-        let record = self.change_settings(scope, function, revision, move |_| Ok(settings)).await?;
-        drop(package);
-        Ok(record)
+        self.change_settings(scope, function, revision, package, change).await
     }
 
     /// Changes a function's configuration.
@@ -300,13 +314,20 @@ impl Cloud {
         changes: FunctionChanges,
         revision: Option<String>,
     ) -> Result<FunctionRecord, LambdaError> {
-        check_changeable(&scope, &self.function(&scope, &function)?, revision.as_deref())?;
+        check_changeable(&scope, &self.function(&scope, &function).await?, revision.as_deref())?;
         if let Some(runtime) = &changes.runtime {
             self.check_runtime(runtime)?;
         }
         check_variables(changes.variables.as_deref())?;
-        let layers = changes.layers.as_deref().map(|layers| self.attach(&scope, layers)).transpose()?;
-        self.change_settings(scope, function, revision, move |settings| {
+        let (layers, held) = match changes.layers.clone() {
+            None => (None, Vec::new()),
+            Some(wanted) => {
+                let at = scope.clone();
+                let layers = self.blocking(move |store| attach(store, &at, &wanted)).await?;
+                (Some(layers.attached), layers.held)
+            }
+        };
+        self.change_settings(scope, function, revision, held, move |settings| {
             let mut settings = settings.clone();
             if let Some(layers) = layers {
                 settings.layers = layers;
@@ -319,12 +340,13 @@ impl Cloud {
     }
 
     /// Changes a function's settings; invocations go on with the earlier ones until the new ones
-    /// are unpacked.
+    /// are unpacked. `held` is what the new ones name; it is let go once the record names it.
     async fn change_settings(
         self: &Arc<Self>,
         scope: Scope,
         function: FunctionRef,
         revision: Option<String>,
+        held: impl Send + 'static,
         change: impl FnOnce(&Settings) -> Result<Settings, LambdaError> + Send + 'static,
     ) -> Result<FunctionRecord, LambdaError> {
         let at = scope.clone();
@@ -332,22 +354,23 @@ impl Cloud {
         let name = function.name.clone();
         let changed = self
             .blocking(move |store| {
-                store
-                    .change_function(&at, &function.name, |record| {
-                        check_changeable(&at, record, revision.as_deref())?;
-                        let mut settings = change(&record.settings)?;
-                        settings.id = Uuid::new_v4().to_string();
-                        let earlier = std::mem::replace(&mut record.settings, settings);
-                        record.update = Update::InProgress { earlier: Box::new(earlier) };
-                        record.revision = Uuid::new_v4().to_string();
-                        record.last_modified = now();
-                        Ok(())
-                    })
-                    .map(|((), record)| record)
-                    .map_err(|error: ChangeError<LambdaError>| match error {
-                        ChangeError::NoSuchFunction => LambdaError::NoSuchFunction { arn },
-                        other => other.into(),
-                    })
+                let changed = store.change_function(&at, &function.name, |record| {
+                    check_changeable(&at, record, revision.as_deref())?;
+                    let mut settings = change(&record.settings)?;
+                    settings.id = Uuid::new_v4().to_string();
+                    // After a change that failed, what runs is not the newest settings.
+                    let earlier = Box::new(record.running().clone());
+                    record.settings = settings;
+                    record.update = Update::InProgress { earlier };
+                    record.revision = Uuid::new_v4().to_string();
+                    record.last_modified = now();
+                    Ok(())
+                });
+                drop(held);
+                changed.map(|((), record)| record).map_err(|error: ChangeError<LambdaError>| match error {
+                    ChangeError::NoSuchFunction => LambdaError::NoSuchFunction { arn },
+                    other => other.into(),
+                })
             })
             .await?;
         self.settle_soon(scope, name);
@@ -360,13 +383,20 @@ impl Cloud {
         scope: Scope,
         function: FunctionRef,
     ) -> Result<(), LambdaError> {
-        self.function(&scope, &function)?;
+        self.function(&scope, &function).await?;
         let arn = function.arn(&scope);
         let retired = function_arn(&scope, &function.name);
+        // Before the deletion, so that it removes the trees; and after it, for an invocation that
+        // found the function just before it went.
         self.prepared.forget(&scope, &function.name);
-        let deleted = self
-            .blocking(move |store| Ok::<_, LambdaError>(store.delete_function(&scope, &function.name)?))
-            .await?;
+        let deleted: Result<bool, StoreError> = self
+            .blocking({
+                let (scope, name) = (scope.clone(), function.name.clone());
+                move |store| store.delete_function(&scope, &name)
+            })
+            .await;
+        let deleted = deleted?;
+        self.prepared.forget(&scope, &function.name);
         self.sandbox.retire(&retired).await;
         if deleted { Ok(()) } else { Err(LambdaError::NoSuchFunction { arn }) }
     }
@@ -405,20 +435,20 @@ impl Cloud {
     }
 
     async fn settle(&self, scope: Scope, name: FunctionName) -> Result<(), LambdaError> {
-        let Some(record) = self.store.function(&scope, &name)? else {
+        let found = self
+            .blocking({
+                let (scope, name) = (scope.clone(), name.clone());
+                move |store| {
+                    let Some(record) = store.function(&scope, &name)? else { return Ok(None) };
+                    let unpacked = unpack(store, &record.settings);
+                    Ok::<_, StoreError>(Some((record.settings, unpacked)))
+                }
+            })
+            .await?;
+        let Some((settings, unpacked)) = found else {
             return Ok(());
         };
         let arn = function_arn(&scope, &name);
-        let settings = record.settings;
-        let unpacked = self
-            .blocking({
-                let settings = settings.clone();
-                move |store| {
-                    let layers: Vec<_> = settings.layers.iter().map(|layer| layer.sha256).collect();
-                    Ok::<_, StoreError>((store.tree(settings.code)?, store.merged(&layers)?))
-                }
-            })
-            .await;
         let fault = match &unpacked {
             Ok(_) => None,
             Err(error) => Some(packages::archive_fault(error).unwrap_or_else(|| error.to_string())),
@@ -462,47 +492,15 @@ impl Cloud {
         }
         Err(LambdaError::UnknownRuntime { runtime: runtime.to_owned() })
     }
+}
 
-    /// Looks up the layers that a function wants, lowest first.
-    fn attach(&self, scope: &Scope, arns: &[String]) -> Result<Vec<AttachedLayer>, LambdaError> {
-        if arns.len() > limits::LAYERS_PER_FUNCTION {
-            return Err(LambdaError::TooManyLayers);
-        }
-        let parsed: Vec<LayerVersionArn> = arns
-            .iter()
-            .map(|arn| arn.parse().map_err(|_| LambdaError::LayerVersionMissing))
-            .collect::<Result<_, _>>()?;
-        let mut attached = Vec::new();
-        for (arn, text) in parsed.iter().zip(arns) {
-            if arn.layer.region != scope.region {
-                return Err(LambdaError::LayerElsewhere { region: scope.region.to_string() });
-            }
-            if arn.layer.account != scope.account {
-                return Err(LambdaError::LayerNotPermitted {
-                    arn: text.clone(),
-                    account: scope.account.to_string(),
-                });
-            }
-            let found = self.store.layer_version(scope, &arn.layer.name, arn.version)?;
-            let found = found.ok_or(LambdaError::LayerVersionMissing)?;
-            attached.push(AttachedLayer {
-                arn: text.clone(),
-                sha256: found.sha256,
-                code_size: found.code_size,
-                unzipped_size: found.unzipped_size,
-            });
-        }
-        for (place, first) in parsed.iter().enumerate() {
-            if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer)
-            {
-                return Err(LambdaError::SameLayerTwice {
-                    first: arns[place].clone(),
-                    second: arns[second].clone(),
-                });
-            }
-        }
-        Ok(attached)
-    }
+/// The folders that settings run from: the code, and the layers when there are any.
+pub(super) fn unpack(
+    store: &Arc<Store>,
+    settings: &Settings,
+) -> Result<(TreePin, Option<TreePin>), StoreError> {
+    let layers: Vec<_> = settings.layers.iter().map(|layer| layer.sha256).collect();
+    Ok((store.tree(settings.code)?, store.merged(&layers)?))
 }
 
 impl FunctionRecord {

@@ -17,6 +17,9 @@ pub(crate) struct NewRole {
     pub(crate) tags: BTreeMap<String, String>,
 }
 
+/// The most roles in one answer.
+const MOST_ROLES: usize = 1000;
+
 impl Cloud {
     /// Creates a role.
     pub(crate) async fn create_role(&self, new: NewRole) -> Result<RoleRecord, IamError> {
@@ -59,6 +62,7 @@ impl Cloud {
         marker: &str,
         limit: usize,
     ) -> Result<(Vec<RoleRecord>, Option<String>), IamError> {
+        let limit = limit.clamp(1, MOST_ROLES);
         let mut roles = self.store.roles(&self.account, marker, limit + 1)?;
         let more = roles.len() > limit;
         roles.truncate(limit);
@@ -72,19 +76,19 @@ impl Cloud {
         self.role(&name)?;
         let account = self.account.clone();
         self.blocking(move |store| {
-            if !store.attached_policies(&account, &name)?.is_empty() {
-                return Err(IamError::PoliciesAttached);
-            }
-            Ok(store.delete_role(&account, &name)?)
+            if store.delete_role(&account, &name)? { Ok(()) } else { Err(IamError::PoliciesAttached) }
         })
         .await
     }
 
     /// Attaches a policy. Which policies there are is not known here; every ARN is taken.
     pub(crate) async fn attach_role_policy(&self, role: String, arn: String) -> Result<(), IamError> {
-        self.role(&role)?;
         let account = self.account.clone();
-        self.blocking(move |store| Ok(store.attach_policy(&account, &role, &arn)?)).await
+        self.blocking(move |store| {
+            let there = store.attach_policy(&account, &role, &arn)?;
+            if there { Ok(()) } else { Err(IamError::NoSuchRole { name: role }) }
+        })
+        .await
     }
 
     /// Detaches a policy.

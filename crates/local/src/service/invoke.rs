@@ -9,10 +9,14 @@ use std::{
 use bytes::Bytes;
 use layercake_core::{aws::FunctionName, target::Runtime};
 
-use super::{Cloud, FunctionRef, LambdaError, functions::function_arn, now};
+use super::{
+    Cloud, FunctionRef, LambdaError,
+    functions::{function_arn, unpack},
+    now,
+};
 use crate::{
     sandbox::{Call, EnvironmentSpec, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
+    store::{FunctionRecord, NewLogEvents, Scope, State, TreePin},
 };
 
 /// What is ready to run, so that an invocation need not look at the disk.
@@ -20,7 +24,7 @@ use crate::{
 pub(crate) struct PreparedCache(Mutex<HashMap<(Scope, FunctionName), Arc<Prepared>>>);
 
 /// A function's settings, unpacked. The trees stay while the value lives.
-struct Prepared {
+pub(super) struct Prepared {
     settings: String,
     spec: Arc<EnvironmentSpec>,
     _task: TreePin,
@@ -32,6 +36,21 @@ impl PreparedCache {
     pub(super) fn forget(&self, scope: &Scope, name: &FunctionName) {
         let forgotten = self.lock().remove(&(scope.clone(), name.clone()));
         drop(forgotten);
+    }
+
+    /// The same, unless something else was prepared for the function meanwhile.
+    fn forget_this(&self, scope: &Scope, name: &FunctionName, prepared: &Arc<Prepared>) {
+        let key = (scope.clone(), name.clone());
+        let mut all = self.lock();
+        if all.get(&key).is_some_and(|found| Arc::ptr_eq(found, prepared)) {
+            all.remove(&key);
+        }
+    }
+
+    /// Whether nothing is prepared.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Scope, FunctionName), Arc<Prepared>>> {
@@ -47,12 +66,12 @@ pub(crate) struct Invoked {
 
 impl Cloud {
     /// Whether a function can be invoked now.
-    pub(crate) fn invocable(
+    pub(crate) async fn invocable(
         &self,
         scope: &Scope,
         function: &FunctionRef,
     ) -> Result<FunctionRecord, LambdaError> {
-        let record = self.function(scope, function).map_err(|error| match error {
+        let record = self.function(scope, function).await.map_err(|error| match error {
             // Invoke alone names the version it looked for (FACTS.md §2).
             LambdaError::NoSuchFunction { .. } if function.qualifier.is_none() => {
                 LambdaError::NoSuchFunction { arn: format!("{}:$LATEST", function.arn(scope)) }
@@ -73,7 +92,7 @@ impl Cloud {
         function: &FunctionRef,
         call: Call,
     ) -> Result<Invoked, LambdaError> {
-        let record = self.invocable(scope, function)?;
+        let record = self.invocable(scope, function).await?;
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, &record).await?;
         let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
@@ -87,7 +106,11 @@ impl Cloud {
         Ok(Invoked { outcome })
     }
 
-    async fn prepare(&self, scope: &Scope, record: &FunctionRecord) -> Result<Arc<Prepared>, LambdaError> {
+    pub(super) async fn prepare(
+        &self,
+        scope: &Scope,
+        record: &FunctionRecord,
+    ) -> Result<Arc<Prepared>, LambdaError> {
         let settings = record.running();
         let key = (scope.clone(), record.name.clone());
         if let Some(prepared) = self.prepared.lock().get(&key)
@@ -98,10 +121,11 @@ impl Cloud {
         let runtime: Runtime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
             what: format!("running functions of the runtime {}", settings.runtime),
         })?;
-        let code = settings.code;
-        let layers: Vec<_> = settings.layers.iter().map(|layer| layer.sha256).collect();
         let (task, opt) = self
-            .blocking(move |store| Ok::<_, StoreError>((store.tree(code)?, store.merged(&layers)?)))
+            .blocking({
+                let settings = settings.clone();
+                move |store| unpack(store, &settings)
+            })
             .await?;
         let spec = EnvironmentSpec {
             region: scope.region.clone(),
@@ -125,6 +149,12 @@ impl Cloud {
             _opt: opt,
         });
         self.prepared.lock().insert(key, Arc::clone(&prepared));
+        // Only now is it seen whether the function still runs these settings: who deletes or
+        // changes it forgets what is prepared afterwards, and would have missed this before.
+        let still = self.function(scope, &FunctionRef { name: record.name.clone(), qualifier: None }).await;
+        if !still.is_ok_and(|record| record.running().id == prepared.settings) {
+            self.prepared.forget_this(scope, &record.name, &prepared);
+        }
         Ok(prepared)
     }
 

@@ -1,9 +1,14 @@
 //! Layers: publishing, reading, listing, deleting.
 
-use layercake_core::aws::LayerName;
+use std::sync::Arc;
+
+use layercake_core::{
+    aws::{LayerName, LayerVersionArn},
+    limits,
+};
 
 use super::{Cloud, LambdaError, Source, now};
-use crate::store::{LayerFilter, LayerVersionRecord, Scope};
+use crate::store::{AttachedLayer, Blob, LayerFilter, LayerVersionRecord, Scope, Store, StoreError};
 
 /// A layer version to be.
 pub(crate) struct NewLayer {
@@ -27,6 +32,12 @@ pub(crate) struct LayerPage {
     pub(crate) versions: Vec<LayerVersionRecord>,
     /// Where the next page begins.
     pub(crate) next: Option<String>,
+}
+
+/// Layers that a function will use, kept from being collected until its record names them.
+pub(super) struct Attached {
+    pub(super) attached: Vec<AttachedLayer>,
+    pub(super) held: Vec<Blob>,
 }
 
 impl Cloud {
@@ -57,43 +68,49 @@ impl Cloud {
     }
 
     /// One layer version.
-    pub(crate) fn layer_version(
+    pub(crate) async fn layer_version(
         &self,
-        scope: &Scope,
-        name: &LayerName,
+        scope: Scope,
+        name: LayerName,
         version: i64,
     ) -> Result<LayerVersionRecord, LambdaError> {
         let version = u64::try_from(version).unwrap_or(0);
         if version < 1 {
             return Err(LambdaError::LayerVersionBelowOne);
         }
-        self.store.layer_version(scope, name, version)?.ok_or(LambdaError::NoSuchLayerVersion)
+        let found: Result<_, StoreError> =
+            self.blocking(move |store| store.layer_version(&scope, &name, version)).await;
+        found?.ok_or(LambdaError::NoSuchLayerVersion)
     }
 
     /// The newest version of each layer.
-    pub(crate) fn layers(
+    pub(crate) async fn layers(
         &self,
-        scope: &Scope,
-        filter: &LayerFilter,
-        marker: Option<&str>,
+        scope: Scope,
+        filter: LayerFilter,
+        marker: Option<String>,
         limit: usize,
     ) -> Result<LayerPage, LambdaError> {
-        let versions = self.store.layers(scope, filter, marker.unwrap_or_default(), limit + 1)?;
-        Ok(page(versions, limit, |last| last.name.to_string()))
+        let after = marker.unwrap_or_default();
+        let versions: Result<_, StoreError> =
+            self.blocking(move |store| store.layers(&scope, &filter, &after, limit + 1)).await;
+        Ok(page(versions?, limit, |last| last.name.to_string()))
     }
 
     /// The versions of one layer, newest first. An unknown layer has none.
-    pub(crate) fn layer_versions(
+    pub(crate) async fn layer_versions(
         &self,
-        scope: &Scope,
-        name: &LayerName,
-        filter: &LayerFilter,
-        marker: Option<&str>,
+        scope: Scope,
+        name: LayerName,
+        filter: LayerFilter,
+        marker: Option<String>,
         limit: usize,
     ) -> Result<LayerPage, LambdaError> {
         let before = marker.and_then(|marker| marker.parse().ok());
-        let versions = self.store.layer_versions(scope, name, filter, before, limit + 1)?;
-        Ok(page(versions, limit, |last| last.version.to_string()))
+        let versions: Result<_, StoreError> = self
+            .blocking(move |store| store.layer_versions(&scope, &name, &filter, before, limit + 1))
+            .await;
+        Ok(page(versions?, limit, |last| last.version.to_string()))
     }
 
     /// Deletes a layer version; one that is not there counts as deleted.
@@ -109,6 +126,48 @@ impl Cloud {
         }
         self.blocking(move |store| Ok(store.delete_layer_version(&scope, &name, version)?)).await
     }
+}
+
+/// Looks up the layers that a function wants, lowest first, and holds them.
+pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Result<Attached, LambdaError> {
+    if arns.len() > limits::LAYERS_PER_FUNCTION {
+        return Err(LambdaError::TooManyLayers);
+    }
+    let parsed: Vec<LayerVersionArn> = arns
+        .iter()
+        .map(|arn| arn.parse().map_err(|_| LambdaError::LayerVersionMissing))
+        .collect::<Result<_, _>>()?;
+    let (mut attached, mut held) = (Vec::new(), Vec::new());
+    for (arn, text) in parsed.iter().zip(arns) {
+        if arn.layer.region != scope.region {
+            return Err(LambdaError::LayerElsewhere { region: scope.region.to_string() });
+        }
+        if arn.layer.account != scope.account {
+            return Err(LambdaError::LayerNotPermitted {
+                arn: text.clone(),
+                account: scope.account.to_string(),
+            });
+        }
+        let found = store.hold_layer_version(scope, &arn.layer.name, arn.version)?;
+        let (found, blob) = found.ok_or(LambdaError::LayerVersionMissing)?;
+        held.push(blob);
+        attached.push(AttachedLayer {
+            arn: text.clone(),
+            sha256: found.sha256,
+            code_size: found.code_size,
+            unzipped_size: found.unzipped_size,
+        });
+    }
+    for (place, first) in parsed.iter().enumerate() {
+        if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer)
+        {
+            return Err(LambdaError::SameLayerTwice {
+                first: arns[place].clone(),
+                second: arns[second].clone(),
+            });
+        }
+    }
+    Ok(Attached { attached, held })
 }
 
 fn page(

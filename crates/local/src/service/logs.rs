@@ -1,11 +1,11 @@
 //! CloudWatch Logs: the functions' real logs, and those that clients write.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use super::{Cloud, LogsError, now};
-use crate::store::{LogEventRecord, LogGroupRecord, LogQuery, LogStreamRecord, NewLogEvents, Scope, Store};
+use crate::store::{LogEventRecord, LogGroupRecord, LogQuery, LogStreamRecord, NewLogEvents, Scope, Store, StoreError};
 
 /// Where invocations leave their log without waiting for the disk.
 pub(crate) struct LogSink {
@@ -86,12 +86,26 @@ pub(crate) struct EventPage {
 const PAGE: usize = 10_000;
 
 impl Cloud {
-    /// Creates a group.
-    pub(crate) async fn create_log_group(&self, scope: Scope, name: String) -> Result<(), LogsError> {
+    /// Creates a group with its tags.
+    pub(crate) async fn create_log_group(
+        &self,
+        scope: Scope,
+        name: String,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(), LogsError> {
         self.blocking(move |store| {
-            if store.create_log_group(&scope, &name, now())? { Ok(()) } else { Err(LogsError::GroupExists) }
+            if store.create_log_group(&scope, &name, &tags, now())? { Ok(()) } else { Err(LogsError::GroupExists) }
         })
         .await
+    }
+
+    /// The tags of a group.
+    pub(crate) async fn log_group_tags(
+        &self,
+        scope: Scope,
+        name: String,
+    ) -> Result<BTreeMap<String, String>, LogsError> {
+        self.blocking(move |store| store.log_group_tags(&scope, &name)?.ok_or(LogsError::NoSuchGroup)).await
     }
 
     /// Deletes a group with everything in it.
@@ -106,15 +120,17 @@ impl Cloud {
     /// Groups by name; the second value says where the next page begins.
     pub(crate) async fn log_groups(
         &self,
-        scope: &Scope,
-        prefix: &str,
-        pattern: &str,
-        token: Option<&str>,
+        scope: Scope,
+        prefix: String,
+        pattern: String,
+        token: Option<String>,
         limit: usize,
     ) -> Result<(Vec<LogGroupRecord>, Option<String>), LogsError> {
         self.logs.flush().await;
-        let mut groups =
-            self.store.log_groups(scope, prefix, pattern, token.unwrap_or_default(), limit + 1)?;
+        let after = token.unwrap_or_default();
+        let found: Result<_, StoreError> =
+            self.blocking(move |store| store.log_groups(&scope, &prefix, &pattern, &after, limit + 1)).await;
+        let mut groups = found?;
         let more = groups.len() > limit;
         groups.truncate(limit);
         let next = if more { groups.last().map(|last| last.name.clone()) } else { None };
@@ -144,15 +160,18 @@ impl Cloud {
     /// The streams of a group.
     pub(crate) async fn log_streams(
         &self,
-        scope: &Scope,
-        group: &str,
-        prefix: &str,
+        scope: Scope,
+        group: String,
+        prefix: String,
     ) -> Result<Vec<LogStreamRecord>, LogsError> {
         self.logs.flush().await;
-        if !self.store.has_log_group(scope, group)? {
-            return Err(LogsError::NoSuchGroup);
-        }
-        Ok(self.store.log_streams(scope, group, prefix)?)
+        self.blocking(move |store| {
+            if !store.has_log_group(&scope, &group)? {
+                return Err(LogsError::NoSuchGroup);
+            }
+            Ok(store.log_streams(&scope, &group, &prefix)?)
+        })
+        .await
     }
 
     /// Adds events to a stream that is there.
@@ -178,63 +197,67 @@ impl Cloud {
     /// Reads events.
     pub(crate) async fn log_events(
         &self,
-        scope: &Scope,
-        group: &str,
+        scope: Scope,
+        group: String,
         get: GetEvents,
     ) -> Result<EventPage, LogsError> {
         self.logs.flush().await;
-        if !self.store.has_log_group(scope, group)? {
-            return Err(LogsError::NoSuchGroup);
-        }
-        let mut streams = get.streams;
-        for stream in &streams {
-            if !self.store.has_log_stream(scope, group, stream)? {
-                return Err(LogsError::NoSuchStream);
-            }
-        }
-        if let Some(prefix) = &get.stream_prefix {
-            streams =
-                self.store.log_streams(scope, group, prefix)?.into_iter().map(|found| found.name).collect();
-            if streams.is_empty() {
-                return Ok(EventPage {
-                    events: Vec::new(),
-                    forward: String::new(),
-                    backward: String::new(),
-                    more: false,
-                });
-            }
-        }
-        let pattern = get.pattern.as_deref().map(Pattern::parse).transpose()?;
-        let limit = get.limit.unwrap_or(PAGE).min(PAGE);
-        let place = get.token.as_deref().map(Place::parse).transpose()?;
-        let mut query = LogQuery {
-            scope: scope.clone(),
-            group: group.to_owned(),
-            streams,
-            start: get.start.unwrap_or(i64::MIN),
-            end: get.end.unwrap_or(i64::MAX),
-            after: None,
-            before: None,
-            newest: place.is_none() && !get.from_head,
-            limit,
-        };
-        match place {
-            Some(Place::After(at)) => query.after = Some(at),
-            Some(Place::Before(at)) => query.before = Some(at),
-            None => {}
-        }
-        let mut events = self.store.log_events(&query)?;
-        let more = events.len() == limit;
-        let ends = |event: Option<&LogEventRecord>| event.map(|event| (event.time, event.id));
-        // Without events the place stays where it was, and the token with it.
-        let kept = query.after.or(query.before).unwrap_or((0, 0));
-        let forward = Place::After(ends(events.last()).unwrap_or(kept)).text();
-        let backward = Place::Before(ends(events.first()).unwrap_or(kept)).text();
-        if let Some(pattern) = pattern {
-            events.retain(|event| pattern.matches(&event.message));
-        }
-        Ok(EventPage { events, forward, backward, more })
+        self.blocking(move |store| read_events(store, scope, group, get)).await
     }
+}
+
+fn read_events(store: &Store, scope: Scope, group: String, get: GetEvents) -> Result<EventPage, LogsError> {
+    if !store.has_log_group(&scope, &group)? {
+        return Err(LogsError::NoSuchGroup);
+    }
+    let mut streams = get.streams;
+    for stream in &streams {
+        if !store.has_log_stream(&scope, &group, stream)? {
+            return Err(LogsError::NoSuchStream);
+        }
+    }
+    if let Some(prefix) = &get.stream_prefix {
+        streams =
+            store.log_streams(&scope, &group, prefix)?.into_iter().map(|found| found.name).collect();
+        if streams.is_empty() {
+            return Ok(EventPage {
+                events: Vec::new(),
+                forward: String::new(),
+                backward: String::new(),
+                more: false,
+            });
+        }
+    }
+    let pattern = get.pattern.as_deref().map(Pattern::parse).transpose()?;
+    let limit = get.limit.unwrap_or(PAGE).min(PAGE);
+    let place = get.token.as_deref().map(Place::parse).transpose()?;
+    let mut query = LogQuery {
+        scope,
+        group,
+        streams,
+        start: get.start.unwrap_or(i64::MIN),
+        end: get.end.unwrap_or(i64::MAX),
+        after: None,
+        before: None,
+        newest: place.is_none() && !get.from_head,
+        limit,
+    };
+    match place {
+        Some(Place::After(at)) => query.after = Some(at),
+        Some(Place::Before(at)) => query.before = Some(at),
+        None => {}
+    }
+    let mut events = store.log_events(&query)?;
+    let more = events.len() == limit;
+    let ends = |event: Option<&LogEventRecord>| event.map(|event| (event.time, event.id));
+    // Without events the place stays where it was, and the token with it.
+    let kept = query.after.or(query.before).unwrap_or((0, 0));
+    let forward = Place::After(ends(events.last()).unwrap_or(kept)).text();
+    let backward = Place::Before(ends(events.first()).unwrap_or(kept)).text();
+    if let Some(pattern) = pattern {
+        events.retain(|event| pattern.matches(&event.message));
+    }
+    Ok(EventPage { events, forward, backward, more })
 }
 
 /// A place between two events.

@@ -29,7 +29,7 @@ pub(crate) use iam::NewRole;
 pub(crate) use invoke::{PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
-pub(crate) use objects::{CompletedPart, Copied, ListingRequest, NewObject};
+pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
 pub(crate) use packages::Source;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! S3's buckets, objects and multipart uploads.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use s3s::crypto::{Checksum as _, Md5};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::{
     now,
 };
 use crate::store::{
-    Blob, BucketRecord, ListedObjects, ObjectHeaders, ObjectRecord, PartRecord, Scope, UploadRecord,
+    Blob, BucketRecord, ListedObjects, ObjectHeaders, ObjectRecord, PartRecord, Scope, Store, UploadRecord,
 };
 
 /// An object that came in whole.
@@ -29,6 +29,17 @@ pub(crate) struct Copied {
     pub(crate) from_key: String,
     /// Other headers than the original's.
     pub(crate) headers: Option<ObjectHeaders>,
+}
+
+/// What a part takes over.
+pub(crate) struct CopiedPart {
+    pub(crate) from_bucket: String,
+    pub(crate) from_key: String,
+    /// The object's ETag when the range was held against its size.
+    pub(crate) etag: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) checksum_algorithm: Option<String>,
 }
 
 /// A part as the completing request names it.
@@ -99,7 +110,6 @@ impl Cloud {
         key: String,
         new: NewObject,
     ) -> Result<ObjectRecord, ObjectError> {
-        self.bucket(&bucket)?;
         self.blocking(move |store| {
             let record = ObjectRecord {
                 sha256: new.blob.sha256(),
@@ -110,9 +120,9 @@ impl Cloud {
                 checksums: new.checksums,
                 composite: false,
             };
-            store.put_object(&bucket, &key, &record)?;
+            let there = store.put_object(&bucket, &key, &record)?;
             drop(new.blob);
-            Ok(record)
+            if there { Ok(record) } else { Err(ObjectError::NoSuchBucket) }
         })
         .await
     }
@@ -130,20 +140,59 @@ impl Cloud {
         key: String,
         copied: Copied,
     ) -> Result<ObjectRecord, ObjectError> {
-        self.bucket(&bucket)?;
-        let mut record = self.object(&copied.from_bucket, &copied.from_key)?;
-        // Held, so that deleting the original meanwhile leaves the bytes to the copy.
-        let held = self.store.hold_blob(record.sha256, record.size);
-        if let Some(headers) = copied.headers {
-            record.headers = headers;
-        }
-        record.modified = now();
         self.blocking(move |store| {
-            store.put_object(&bucket, &key, &record)?;
+            // Held, so that deleting the original meanwhile leaves the bytes to the copy.
+            let (mut record, held) = hold_object(store, &copied.from_bucket, &copied.from_key)?;
+            if let Some(headers) = copied.headers {
+                record.headers = headers;
+            }
+            record.modified = now();
+            let there = store.put_object(&bucket, &key, &record)?;
             drop(held);
-            Ok(record)
+            if there { Ok(record) } else { Err(ObjectError::NoSuchBucket) }
         })
         .await
+    }
+
+    /// Makes a part of bytes `from` to `to` (without it) of an object, if that still has the ETag
+    /// that the caller saw.
+    pub(crate) async fn copy_part(
+        &self,
+        upload: String,
+        number: i32,
+        copied: CopiedPart,
+    ) -> Result<PartRecord, ObjectError> {
+        let new = self
+            .blocking(move |store| {
+                let (record, _held) = hold_object(store, &copied.from_bucket, &copied.from_key)?;
+                if record.etag != copied.etag {
+                    return Err(ObjectError::ObjectChanged);
+                }
+                let mut digest = Digest::new(copied.checksum_algorithm.as_slice());
+                let mut writer = store.new_blob()?;
+                let mut place = 0_u64;
+                store.read_blob(record.sha256, &mut |bytes| {
+                    let length = bytes.len() as u64;
+                    // The part of this piece that lies in the range.
+                    let start = usize::try_from(copied.from.saturating_sub(place).min(length)).unwrap_or(0);
+                    let end = usize::try_from(copied.to.saturating_sub(place).min(length)).unwrap_or(0);
+                    place += length;
+                    if start < end {
+                        digest.update(&bytes[start..end]);
+                        writer.write(&bytes[start..end])?;
+                    }
+                    Ok(())
+                })?;
+                let digested = digest.finish();
+                Ok(NewObject {
+                    blob: writer.finish()?,
+                    etag: digested.md5,
+                    headers: ObjectHeaders::default(),
+                    checksums: digested.checksums,
+                })
+            })
+            .await?;
+        self.put_part(upload, number, new).await
     }
 
     /// Deletes objects; those that are not there count as deleted.
@@ -178,12 +227,11 @@ impl Cloud {
         key: String,
         mut record: UploadRecord,
     ) -> Result<String, ObjectError> {
-        self.bucket(&bucket)?;
         record.initiated = now();
         let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         self.blocking(move |store| {
-            store.create_upload(&bucket, &key, &id, &record)?;
-            Ok(id)
+            let there = store.create_upload(&bucket, &key, &id, &record)?;
+            if there { Ok(id) } else { Err(ObjectError::NoSuchBucket) }
         })
         .await
     }
@@ -220,9 +268,9 @@ impl Cloud {
                 modified: now(),
                 checksums: new.checksums,
             };
-            store.put_part(&upload, &part)?;
+            let there = store.put_part(&upload, &part)?;
             drop(new.blob);
-            Ok(part)
+            if there { Ok(part) } else { Err(ObjectError::NoSuchUpload) }
         })
         .await
     }
@@ -292,9 +340,9 @@ impl Cloud {
                 composite: composite && !checksums.is_empty(),
                 checksums,
             };
-            store.end_upload(&bucket, &key, &id, Some(&record))?;
+            let there = store.end_upload(&bucket, &key, &id, Some(&record))?;
             drop(blob);
-            Ok(record)
+            if there { Ok(record) } else { Err(ObjectError::NoSuchUpload) }
         })
         .await
     }
@@ -306,7 +354,19 @@ impl Cloud {
         key: String,
         id: String,
     ) -> Result<(), ObjectError> {
-        self.upload(&bucket, &key, &id)?;
-        self.blocking(move |store| Ok(store.end_upload(&bucket, &key, &id, None)?)).await
+        self.bucket(&bucket)?;
+        self.blocking(move |store| {
+            let there = store.end_upload(&bucket, &key, &id, None)?;
+            if there { Ok(()) } else { Err(ObjectError::NoSuchUpload) }
+        })
+        .await
     }
+}
+
+/// An object that a copy reads.
+fn hold_object(store: &Arc<Store>, bucket: &str, key: &str) -> Result<(ObjectRecord, Blob), ObjectError> {
+    if store.bucket(bucket)?.is_none() {
+        return Err(ObjectError::NoSuchBucket);
+    }
+    store.hold_object(bucket, key)?.ok_or(ObjectError::NoSuchKey)
 }

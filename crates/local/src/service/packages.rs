@@ -1,12 +1,9 @@
 //! Code and layer contents on their way in: from the request or from S3, within the limits.
 
-use layercake_core::{
-    limits,
-    zip::{Archive, ZipError},
-};
+use layercake_core::{limits, zip::ZipError};
 
 use super::{Cloud, LambdaError};
-use crate::store::{Blob, BlobWriter, StoreError, UPLOAD_LIMITS};
+use crate::store::{Blob, BlobWriter, StoreError, read_upload, verify_upload};
 
 /// Where a request says its code is.
 pub(crate) enum Source {
@@ -45,14 +42,18 @@ impl Cloud {
                 if version.is_some() {
                     return Err(LambdaError::NotBuilt { what: "S3 object versions".to_owned() });
                 }
-                if self.store.bucket(&bucket)?.is_none() {
-                    return Err(LambdaError::NoSuchBucket);
-                }
-                let Some(object) = self.store.object(&bucket, &key)? else {
-                    return Err(LambdaError::NoSuchKey);
-                };
-                let blob = self.store.hold_blob(object.sha256, object.size);
-                self.blocking(move |_| examine(blob)).await
+                self.blocking(move |store| {
+                    if store.bucket(&bucket)?.is_none() {
+                        return Err(LambdaError::NoSuchBucket);
+                    }
+                    let (object, blob) = store.hold_object(&bucket, &key)?.ok_or(LambdaError::NoSuchKey)?;
+                    // Packed data cannot be much larger than unpacked, and it is read into memory.
+                    if object.size >= limits::UNZIPPED_BYTES {
+                        return Err(LambdaError::UnzippedTooLarge);
+                    }
+                    examine(blob)
+                })
+                .await
             }
         }
     }
@@ -60,16 +61,19 @@ impl Cloud {
 
 /// Lambda looks into a package before it takes it.
 fn examine(blob: Blob) -> Result<Package, LambdaError> {
-    let archive = Archive::read(&blob.bytes()?, &UPLOAD_LIMITS).map_err(|error| match error {
+    let refused = |error| match error {
         ZipError::TooLarge { what, .. } if what == "the archive" => LambdaError::UnzippedTooLarge,
         error => {
             tracing::info!(%error, "an upload is not a zip that can be unpacked");
             LambdaError::NotAZip
         }
-    })?;
+    };
+    let bytes = blob.bytes()?;
+    let archive = read_upload(&bytes).map_err(refused)?;
     if archive.entries.is_empty() {
         return Err(LambdaError::EmptyZip);
     }
+    verify_upload(&bytes, &archive.entries).map_err(refused)?;
     Ok(Package { unzipped_size: archive.unpacked_size(), blob })
 }
 

@@ -10,7 +10,7 @@ use super::{invoke::check_event, *};
 use crate::{
     interpreters::Interpreters,
     sandbox::{Isolation, SandboxConfig},
-    store::{FunctionRecord, State, Update},
+    store::{FunctionRecord, ObjectHeaders, State, Update},
 };
 
 fn cloud(data: &camino::Utf8Path) -> Arc<Cloud> {
@@ -71,7 +71,7 @@ fn here(cloud: &Cloud) -> Scope {
 
 async fn settled(cloud: &Cloud, name: &str) -> FunctionRecord {
     loop {
-        let record = cloud.function(&here(cloud), &function(name)).expect("the function");
+        let record = cloud.function(&here(cloud), &function(name)).await.expect("the function");
         if record.state != State::Pending && !matches!(record.update, Update::InProgress { .. }) {
             return record;
         }
@@ -161,6 +161,112 @@ async fn a_closed_store_takes_nothing_more() {
     let refused = create(&first, "f", Vec::new()).await.expect_err("closed");
     assert!(matches!(refused, LambdaError::Store(StoreError::ShuttingDown)), "{refused}");
     create(&second, "f", Vec::new()).await.expect("open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_code_leaves_a_configuration_change_alone() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    create(&cloud, "f", Vec::new()).await.expect("a function");
+    settled(&cloud, "f").await;
+    let code = source(&cloud, "other code");
+    let update = cloud.update_function_code(here(&cloud), function("f"), code, None, None, false);
+    let mut update = Box::pin(update);
+    assert!(futures::poll!(&mut update).is_pending());
+    let changes = FunctionChanges { timeout: Some(77), ..FunctionChanges::default() };
+    cloud
+        .update_function_configuration(here(&cloud), function("f"), changes, None)
+        .await
+        .expect("a change");
+    let code = settled(&cloud, "f").await.settings.code;
+    let record = update.await.expect("another change");
+    assert_eq!(record.settings.timeout, 77);
+    assert_ne!(record.settings.code, code);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_after_a_failed_change_runs_during_the_next_one_too() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    create(&cloud, "f", Vec::new()).await.expect("a function");
+    let runs = settled(&cloud, "f").await.settings;
+    cloud
+        .store
+        .change_function(&here(&cloud), &function("f").name, |record| {
+            let earlier = Box::new(record.settings.clone());
+            record.settings.id = "failed".to_owned();
+            record.update = Update::Failed { reason: "a test".to_owned(), earlier };
+            Ok::<_, LambdaError>(())
+        })
+        .expect("changed");
+    let changes = FunctionChanges { timeout: Some(77), ..FunctionChanges::default() };
+    let record = cloud
+        .update_function_configuration(here(&cloud), function("f"), changes, None)
+        .await
+        .expect("a change");
+    assert_eq!(record.running().id, runs.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_whose_function_went_holds_nothing() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    let record = create(&cloud, "f", Vec::new()).await.expect("a function");
+    settled(&cloud, "f").await;
+    // The code's bytes stay while somebody else has the same ones.
+    let held = cloud.store.hold_blob(record.settings.code, record.settings.code_size);
+    cloud.delete_function(here(&cloud), function("f")).await.expect("deleted");
+    drop(cloud.prepare(&here(&cloud), &record).await.expect("still there"));
+    assert!(cloud.prepared.is_empty());
+    drop(held);
+    while kept(&data) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_archives_are_refused_when_they_come_in() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    let take = async |bytes: &[u8]| {
+        let mut writer = cloud.store.new_blob().expect("a writer");
+        writer.write(bytes).expect("room");
+        match cloud.package(Source::Zip(writer)).await {
+            Ok(_) => "taken".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    };
+    let mut archive = zip("text");
+    assert_eq!(take(&archive).await, "taken");
+    let place = archive.windows(4).position(|bytes| bytes == b"text").expect("stored as it is");
+    archive[place] = b'T';
+    assert_eq!(take(&archive).await, "not a zip");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_too_large_is_not_even_read() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    cloud.create_bucket(here(&cloud), "b".to_owned()).await.expect("a bucket");
+    let mut writer = cloud.store.new_blob().expect("a writer");
+    writer.write(&zip("text")).expect("room");
+    let blob = writer.finish().expect("a blob");
+    let new = NewObject {
+        etag: String::new(),
+        headers: ObjectHeaders::default(),
+        checksums: BTreeMap::new(),
+        blob,
+    };
+    let mut record = cloud.put_object("b".to_owned(), "k".to_owned(), new).await.expect("an object");
+    let take = async || {
+        let source = Source::Object { bucket: "b".to_owned(), key: "k".to_owned(), version: None };
+        cloud.package(source).await.map(|_| ())
+    };
+    take().await.expect("small enough");
+    record.size = 262_144_000;
+    cloud.store.put_object("b", "k", &record).expect("an object");
+    let refused = take().await.expect_err("too large");
+    assert!(matches!(refused, LambdaError::UnzippedTooLarge), "{refused}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Uploaded bytes, in files named by their SHA-256.
 
-use std::{fs::File, io::Write as _, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use camino::Utf8PathBuf;
 use layercake_core::hash::{Hasher, Sha256};
@@ -47,10 +51,15 @@ impl BlobWriter {
         let place = self.store.blob_path(sha256);
         if !place.exists() {
             self.file.as_file().sync_all()?;
-            let folder = place.parent().unwrap_or(&self.store.root);
-            fs_err::create_dir_all(folder)?;
+            let shelves = self.store.root.join("blobs");
+            let shelf = place.parent().unwrap_or(&shelves);
+            match fs_err::create_dir(shelf) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+                // Also when another upload has just made it and may not have flushed it yet.
+                _ => fs_err::File::open(&shelves)?.sync_all()?,
+            }
             self.file.persist(&place).map_err(|error| error.error)?;
-            fs_err::File::open(folder)?.sync_all()?;
+            fs_err::File::open(shelf)?.sync_all()?;
         }
         Ok(blob)
     }
@@ -72,26 +81,15 @@ impl Blob {
         self.size
     }
 
-    /// The bytes, mapped.
-    pub(crate) fn bytes(&self) -> Result<Mapped, StoreError> {
-        self.store.map_blob(self.sha256)
+    /// The bytes, all of them in memory.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, StoreError> {
+        self.store.blob_bytes(self.sha256)
     }
 }
 
 impl Drop for Blob {
     fn drop(&mut self) {
         self.store.unpin(Pinned::Blob(self.sha256.to_hex()));
-    }
-}
-
-/// A file's bytes. Read as a whole: `mmap` would need `unsafe`, which only the sandbox may use.
-pub(crate) struct Mapped(Vec<u8>);
-
-impl std::ops::Deref for Mapped {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
     }
 }
 
@@ -107,8 +105,33 @@ impl Store {
     }
 
     /// Keeps a file that a record names from being collected while the value lives.
+    #[cfg(test)]
     pub(crate) fn hold_blob(self: &Arc<Self>, sha256: Sha256, size: u64) -> Blob {
         Blob::pin(self, sha256, size)
+    }
+
+    /// Finds a record and keeps the file that it names from being collected while the [`Blob`]
+    /// lives. `find` is asked again once the file is held: before that it may have lost its record,
+    /// and itself, at any moment.
+    pub(super) fn hold<R>(
+        self: &Arc<Self>,
+        find: impl Fn(&Self) -> Result<Option<R>, StoreError>,
+        names: impl Fn(&R) -> (Sha256, u64),
+    ) -> Result<Option<(R, Blob)>, StoreError> {
+        let Some(mut found) = find(self)? else {
+            return Ok(None);
+        };
+        loop {
+            let named = names(&found);
+            let blob = Blob::pin(self, named.0, named.1);
+            let Some(again) = find(self)? else {
+                return Ok(None);
+            };
+            found = again;
+            if names(&found) == named {
+                return Ok(Some((found, blob)));
+            }
+        }
     }
 
     /// Opens a file for serving, and says how long it is.
@@ -127,15 +150,15 @@ impl Store {
         let mut file = fs_err::File::open(self.blob_path(sha256))?;
         let mut piece = vec![0; 256 << 10];
         loop {
-            match std::io::Read::read(&mut file, &mut piece)? {
+            match io::Read::read(&mut file, &mut piece)? {
                 0 => return Ok(()),
                 count => take(&piece[..count])?,
             }
         }
     }
 
-    pub(super) fn map_blob(&self, sha256: Sha256) -> Result<Mapped, StoreError> {
-        Ok(Mapped(fs_err::read(self.blob_path(sha256))?))
+    pub(super) fn blob_bytes(&self, sha256: Sha256) -> Result<Vec<u8>, StoreError> {
+        Ok(fs_err::read(self.blob_path(sha256))?)
     }
 
     pub(super) fn blob_path(&self, sha256: Sha256) -> Utf8PathBuf {
@@ -163,11 +186,7 @@ impl Store {
             return;
         }
         let store = Arc::clone(self);
-        let collect = move || {
-            if let Err(error) = store.collect([what]) {
-                tracing::warn!(%error, "cannot collect what nobody names");
-            }
-        };
+        let collect = move || store.collect([what]);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(collect)),
             Err(_) => collect(),

@@ -1,37 +1,57 @@
 //! Removes files and trees that no record names.
 
+use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::hash::Sha256;
 use rusqlite::{Connection, params};
 
-use super::{Pinned, Store, StoreError, held};
+use super::{Pinned, Store, StoreError, held, trees};
 
 impl Store {
     /// Removes those of `candidates` that no record names. What is in use now is removed when its
     /// last user lets go.
-    pub(crate) fn collect(&self, candidates: impl IntoIterator<Item = Pinned>) -> Result<(), StoreError> {
+    ///
+    /// Never fails: what made something garbage has happened already, and the next start looks at
+    /// everything again.
+    pub(crate) fn collect(&self, candidates: impl IntoIterator<Item = Pinned>) {
         for candidate in candidates {
-            let doomed = {
-                // Held over the whole decision: who wants to use the thing pins it first.
-                let pins = held(&self.pins);
-                if pins.contains_key(&candidate) {
-                    held(&self.garbage).insert(candidate);
-                    continue;
+            match self.set_aside(&candidate) {
+                Ok(doomed) => doomed.iter().for_each(|folder| trees::remove_leftover(folder)),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, ?candidate, "cannot collect what nobody names");
                 }
-                self.set_aside(&candidate)?
-            };
-            for folder in doomed {
-                fs_err::remove_dir_all(folder)?;
             }
         }
-        Ok(())
     }
 
     /// Removes one thing, or moves it out of sight when removing takes long. Gives what is left
     /// to remove.
-    fn set_aside(&self, candidate: &Pinned) -> Result<Vec<camino::Utf8PathBuf>, StoreError> {
-        let (named, runs) = self.read(|connection| named(connection, candidate))?;
+    fn set_aside(&self, candidate: &Pinned) -> Result<Vec<Utf8PathBuf>, StoreError> {
+        self.read(|connection| {
+            // Held over the whole decision: who wants to use the thing pins it first. Taken after
+            // the reader, so that nobody who pins waits for a long query.
+            let pins = held(&self.pins);
+            if pins.contains_key(candidate) {
+                held(&self.garbage).insert(candidate.clone());
+                return Ok(Vec::new());
+            }
+            // A folder that was given up may be another process's by now.
+            let lock = held(&self.lock);
+            if lock.is_none() {
+                return Ok(Vec::new());
+            }
+            self.remove_unless_named(connection, candidate)
+        })
+    }
+
+    fn remove_unless_named(
+        &self,
+        connection: &Connection,
+        candidate: &Pinned,
+    ) -> Result<Vec<Utf8PathBuf>, StoreError> {
+        let (named, runs) = named(connection, candidate)?;
         let mut doomed = Vec::new();
-        let mut move_away = |folder: camino::Utf8PathBuf| -> Result<(), StoreError> {
+        let mut move_away = |folder: Utf8PathBuf| -> Result<(), StoreError> {
             if folder.exists() {
                 let beside = self.root.join("beside").join(uuid::Uuid::new_v4().to_string());
                 fs_err::rename(&folder, &beside)?;
@@ -61,20 +81,19 @@ impl Store {
     }
 
     /// Looks at every file and tree of the folder; for the start, when nothing is in use.
-    pub(super) fn collect_everything(&self) -> Result<(), StoreError> {
-        let mut found = Vec::new();
-        for shelf in fs_err::read_dir(self.root.join("blobs"))? {
-            for file in fs_err::read_dir(shelf?.path())? {
-                found.push(Pinned::Blob(file?.file_name().to_string_lossy().into_owned()));
+    pub(super) fn collect_everything(&self) {
+        let list = |folder: &Utf8Path| match folder.read_dir_utf8() {
+            Ok(items) => items.flatten().map(|item| item.file_name().to_owned()).collect(),
+            Err(error) => {
+                tracing::warn!(%folder, %error, "cannot look for what nobody names");
+                Vec::new()
             }
-        }
-        for tree in fs_err::read_dir(self.root.join("trees"))? {
-            found.push(Pinned::Blob(tree?.file_name().to_string_lossy().into_owned()));
-        }
-        for tree in fs_err::read_dir(self.root.join("merged"))? {
-            found.push(Pinned::Merged(tree?.file_name().to_string_lossy().into_owned()));
-        }
-        self.collect(found)
+        };
+        let blobs = self.root.join("blobs");
+        let shelved = list(&blobs).into_iter().flat_map(|shelf| list(&blobs.join(shelf)));
+        self.collect(shelved.map(Pinned::Blob));
+        self.collect(list(&self.root.join("trees")).into_iter().map(Pinned::Blob));
+        self.collect(list(&self.root.join("merged")).into_iter().map(Pinned::Merged));
     }
 }
 

@@ -93,7 +93,7 @@ impl Store {
         })??;
         let after = uses(&changed.1);
         before.retain(|used| !after.contains(used));
-        self.collect(before.into_iter().map(|(_, used)| used))?;
+        self.collect(before.into_iter().map(|(_, used)| used));
         Ok(changed)
     }
 
@@ -151,7 +151,7 @@ impl Store {
                 .execute("DELETE FROM function_uses WHERE account = ?1 AND region = ?2 AND name = ?3", key)?;
             Ok(())
         })?;
-        self.collect(uses(&record).into_iter().map(|(_, used)| used))?;
+        self.collect(uses(&record).into_iter().map(|(_, used)| used));
         Ok(true)
     }
 }

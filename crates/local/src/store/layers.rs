@@ -1,9 +1,11 @@
 //! Layer versions and their numbers.
 
+use std::sync::Arc;
+
 use layercake_core::aws::LayerName;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{LayerVersionRecord, Pinned, Scope, Store, StoreError, from_json, to_json};
+use super::{Blob, LayerVersionRecord, Pinned, Scope, Store, StoreError, from_json, to_json};
 
 /// Which layer versions to list.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +76,19 @@ impl Store {
                 .map(parsed)
                 .transpose()
         })
+    }
+
+    /// One version, unless it was deleted, and its zip, which stays while it is held.
+    pub(crate) fn hold_layer_version(
+        self: &Arc<Self>,
+        scope: &Scope,
+        name: &LayerName,
+        version: u64,
+    ) -> Result<Option<(LayerVersionRecord, Blob)>, StoreError> {
+        self.hold(
+            |store| store.layer_version(scope, name, version),
+            |record| (record.sha256, record.code_size),
+        )
     }
 
     /// Versions of one layer, newest first, below the number `before`.
@@ -157,7 +172,8 @@ impl Store {
             )?;
             Ok(())
         })?;
-        self.collect([Pinned::Blob(record.sha256.to_hex())])
+        self.collect([Pinned::Blob(record.sha256.to_hex())]);
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Log groups, streams and events.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{LogEventRecord, LogGroupRecord, LogStreamRecord, Scope, Store, StoreError};
@@ -43,9 +45,49 @@ pub(crate) struct LogQuery {
 }
 
 impl Store {
-    /// Remembers a new group. False when there is one of that name.
-    pub(crate) fn create_log_group(&self, scope: &Scope, name: &str, now: i64) -> Result<bool, StoreError> {
-        self.write(|transaction| add_group(transaction, scope, name, now))
+    /// Remembers a new group with its tags. False when there is one of that name.
+    pub(crate) fn create_log_group(
+        &self,
+        scope: &Scope,
+        name: &str,
+        tags: &BTreeMap<String, String>,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let tags = serde_json::to_string(tags)
+            .map_err(|source| StoreError::DamagedRecord { what: format!("tags of log group {name}"), source })?;
+        self.write(|transaction| {
+            let is_new = add_group(transaction, scope, name, now)?;
+            if is_new {
+                transaction.execute(
+                    "UPDATE log_groups SET tags = ?4 WHERE account = ?1 AND region = ?2 AND name = ?3",
+                    params![scope.account.as_str(), scope.region.as_str(), name, tags],
+                )?;
+            }
+            Ok(is_new)
+        })
+    }
+
+    /// The tags of a group; nothing when there is no such group.
+    pub(crate) fn log_group_tags(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, StoreError> {
+        let text: Option<String> = self.read(|connection| {
+            connection
+                .query_row(
+                    "SELECT tags FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?3",
+                    params![scope.account.as_str(), scope.region.as_str(), name],
+                    |row| row.get(0),
+                )
+                .optional()
+                .map_err(StoreError::from)
+        })?;
+        text.map(|text| {
+            serde_json::from_str(&text)
+                .map_err(|source| StoreError::DamagedRecord { what: format!("tags of log group {name}"), source })
+        })
+        .transpose()
     }
 
     /// Forgets a group with everything in it. False when there was none.
@@ -224,7 +266,7 @@ impl Store {
 
 fn add_group(transaction: &Transaction<'_>, scope: &Scope, name: &str, now: i64) -> Result<bool, StoreError> {
     Ok(transaction
-        .prepare_cached("INSERT INTO log_groups VALUES (?1, ?2, ?3, ?4, NULL) ON CONFLICT DO NOTHING")?
+        .prepare_cached("INSERT INTO log_groups (account, region, name, created) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
         .execute(params![scope.account.as_str(), scope.region.as_str(), name, now])?
         == 1)
 }

@@ -11,6 +11,7 @@
 //!   they are not flushed;
 //! - what no record names is collected when it loses its last record, and at the next start.
 
+mod archive;
 mod blobs;
 mod collect;
 mod functions;
@@ -39,6 +40,7 @@ use layercake_core::{
 };
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobWriter};
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
@@ -46,7 +48,7 @@ pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
 pub(crate) use records::*;
-pub(crate) use trees::{TreePin, UPLOAD_LIMITS};
+pub(crate) use trees::TreePin;
 
 /// What can go wrong with the data directory.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +164,7 @@ impl Store {
     /// [`StoreError::InUse`] when another process serves it, [`StoreError::NewerSchema`], or an
     /// I/O error.
     pub(crate) fn open(root: &Utf8Path) -> Result<Arc<Self>, StoreError> {
-        fs_err::create_dir_all(root)?;
+        create_private(root)?;
         let root = Utf8PathBuf::try_from(fs_err::canonicalize(root)?)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let lock = lock::DataLock::take(&root)?;
@@ -171,11 +173,10 @@ impl Store {
         }
         // Half-written files of a process that was killed: nobody names them.
         let beside = root.join("beside");
-        if beside.exists() {
-            fs_err::remove_dir_all(&beside)?;
-        }
+        trees::remove_leftover(&beside);
         fs_err::create_dir_all(&beside)?;
         let database = root.join("cloud.sqlite");
+        keep_private(&database)?;
         let mut writer = Connection::open(&database)?;
         schema::prepare(&mut writer, &database)?;
         let reader = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -193,7 +194,7 @@ impl Store {
             lock: Mutex::new(Some(lock)),
         });
         store.forget_trees_of_an_earlier_boot()?;
-        store.collect_everything()?;
+        store.collect_everything();
         Ok(store)
     }
 
@@ -242,6 +243,44 @@ impl Store {
         transaction.commit()?;
         Ok(value)
     }
+}
+
+/// Makes the data folder, which holds everybody's code and variables, for its owner alone. One
+/// that is there already stays as its owner wants it.
+fn create_private(root: &Utf8Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    if let Some(above) = root.parent().filter(|above| !above.as_str().is_empty()) {
+        fs_err::create_dir_all(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(root) {
+        // Also when something else is there; then this says what.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(fs_err::create_dir_all(root)?),
+        Err(error) => {
+            Err(io::Error::new(error.kind(), format!("failed to create directory `{root}`: {error}")).into())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Gives the database's files to their owner alone. SQLite makes the files beside a database like
+/// the database itself, so this comes before the first connection.
+fn keep_private(database: &Utf8Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    options.options_mut().mode(0o600);
+    options.open(database)?;
+    for path in [database.to_string(), format!("{database}-wal"), format!("{database}-shm")] {
+        match std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path, %error, "others may read the database");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads what another process left about itself; see [`Store::announce`].

@@ -1,9 +1,11 @@
 //! Buckets, objects and unfinished multipart uploads.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{
-    BucketRecord, ObjectRecord, PartRecord, Pinned, Store, StoreError, UploadRecord, from_json, to_json,
+    Blob, BucketRecord, ObjectRecord, PartRecord, Pinned, Store, StoreError, UploadRecord, from_json, to_json,
 };
 
 /// One page of a listing.
@@ -60,21 +62,27 @@ impl Store {
             transaction.execute("DELETE FROM buckets WHERE name = ?1", [name])?;
             Ok(Some(dropped))
         })?;
-        match parts {
-            Some(parts) => self.collect(parts).map(|()| true),
-            None => Ok(false),
-        }
+        let empty = parts.is_some();
+        self.collect(parts.into_iter().flatten());
+        Ok(empty)
     }
 
-    /// Remembers an object, in place of one of the same key.
+    /// Remembers an object, in place of one of the same key. False when there is no such bucket.
     pub(crate) fn put_object(
         &self,
         bucket: &str,
         key: &str,
         record: &ObjectRecord,
-    ) -> Result<(), StoreError> {
-        let replaced = self.write(|transaction| put(transaction, bucket, key, record))?;
-        self.collect(replaced)
+    ) -> Result<bool, StoreError> {
+        let replaced = self.write(|transaction| {
+            if self::bucket(transaction, bucket)?.is_none() {
+                return Ok(None);
+            }
+            put(transaction, bucket, key, record).map(Some)
+        })?;
+        let there = replaced.is_some();
+        self.collect(replaced.flatten());
+        Ok(there)
     }
 
     /// One object.
@@ -87,6 +95,15 @@ impl Store {
                 .map(|text| from_json(&text, &format!("object `{bucket}/{key}`")))
                 .transpose()
         })
+    }
+
+    /// One object, and its bytes, which stay while they are held.
+    pub(crate) fn hold_object(
+        self: &Arc<Self>,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Option<(ObjectRecord, Blob)>, StoreError> {
+        self.hold(|store| store.object(bucket, key), |record| (record.sha256, record.size))
     }
 
     /// Forgets objects; those that are not there count as forgotten.
@@ -103,7 +120,8 @@ impl Store {
             }
             Ok(dropped)
         })?;
-        self.collect(dropped)
+        self.collect(dropped);
+        Ok(())
     }
 
     /// One page of the objects whose key begins with `prefix`, from behind `after`; keys that
@@ -162,19 +180,20 @@ impl Store {
         })
     }
 
-    /// Remembers a new multipart upload.
+    /// Remembers a new multipart upload. False when there is no such bucket.
     pub(crate) fn create_upload(
         &self,
         bucket: &str,
         key: &str,
         id: &str,
         record: &UploadRecord,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let text = to_json(record)?;
         self.write(|transaction| {
-            transaction
-                .execute("INSERT INTO uploads VALUES (?1, ?2, ?3, ?4)", params![bucket, key, id, text])?;
-            Ok(())
+            Ok(transaction.execute(
+                "INSERT INTO uploads SELECT name, ?2, ?3, ?4 FROM buckets WHERE name = ?1",
+                params![bucket, key, id, text],
+            )? == 1)
         })
     }
 
@@ -218,10 +237,13 @@ impl Store {
         })
     }
 
-    /// Remembers a part, in place of one of the same number.
-    pub(crate) fn put_part(&self, upload: &str, part: &PartRecord) -> Result<(), StoreError> {
+    /// Remembers a part, in place of one of the same number. False when there is no such upload.
+    pub(crate) fn put_part(&self, upload: &str, part: &PartRecord) -> Result<bool, StoreError> {
         let text = to_json(part)?;
         let replaced = self.write(|transaction| {
+            if !transaction.prepare_cached("SELECT 1 FROM uploads WHERE id = ?1")?.exists([upload])? {
+                return Ok(None);
+            }
             let replaced: Option<String> = transaction
                 .query_row(
                     "SELECT sha256 FROM parts WHERE upload = ?1 AND number = ?2",
@@ -233,9 +255,11 @@ impl Store {
                 "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4)",
                 params![upload, part.number, part.sha256.to_hex(), text],
             )?;
-            Ok(replaced.map(Pinned::Blob))
+            Ok(Some(replaced.map(Pinned::Blob)))
         })?;
-        self.collect(replaced)
+        let there = replaced.is_some();
+        self.collect(replaced.flatten());
+        Ok(there)
     }
 
     /// The parts of an upload, by number.
@@ -248,26 +272,32 @@ impl Store {
         })
     }
 
-    /// Ends an upload; with an object, that takes its place in the same step.
+    /// Ends an upload; with an object, that takes its place in the same step. False when there is
+    /// no such upload.
     pub(crate) fn end_upload(
         &self,
         bucket: &str,
         key: &str,
         id: &str,
         object: Option<&ObjectRecord>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let dropped = self.write(|transaction| {
-            let mut dropped = drop_parts(transaction, id)?;
-            transaction.execute(
+            let ended = transaction.execute(
                 "DELETE FROM uploads WHERE bucket = ?1 AND key = ?2 AND id = ?3",
                 [bucket, key, id],
             )?;
+            if ended == 0 {
+                return Ok(None);
+            }
+            let mut dropped = drop_parts(transaction, id)?;
             if let Some(record) = object {
                 dropped.extend(put(transaction, bucket, key, record)?);
             }
-            Ok(dropped)
+            Ok(Some(dropped))
         })?;
-        self.collect(dropped)
+        let there = dropped.is_some();
+        self.collect(dropped.into_iter().flatten());
+        Ok(there)
     }
 }
 

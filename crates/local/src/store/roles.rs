@@ -58,25 +58,38 @@ impl Store {
         })
     }
 
-    /// Forgets a role.
-    pub(crate) fn delete_role(&self, account: &AccountId, name: &str) -> Result<(), StoreError> {
+    /// Forgets a role. False when policies are attached to it.
+    pub(crate) fn delete_role(&self, account: &AccountId, name: &str) -> Result<bool, StoreError> {
         self.write(|transaction| {
-            transaction.execute(
-                "DELETE FROM roles WHERE account = ?1 AND name = ?2",
-                params![account.as_str(), name],
-            )?;
-            Ok(())
+            let key = params![account.as_str(), name];
+            let mut attached =
+                transaction.prepare_cached("SELECT 1 FROM role_policies WHERE account = ?1 AND role = ?2")?;
+            if attached.exists(key)? {
+                return Ok(false);
+            }
+            transaction.execute("DELETE FROM roles WHERE account = ?1 AND name = ?2", key)?;
+            Ok(true)
         })
     }
 
-    /// Attaches a policy; attaching it twice is the same as once.
-    pub(crate) fn attach_policy(&self, account: &AccountId, role: &str, arn: &str) -> Result<(), StoreError> {
+    /// Attaches a policy; attaching it twice is the same as once. False when there is no such role.
+    pub(crate) fn attach_policy(
+        &self,
+        account: &AccountId,
+        role: &str,
+        arn: &str,
+    ) -> Result<bool, StoreError> {
         self.write(|transaction| {
+            let mut found =
+                transaction.prepare_cached("SELECT 1 FROM roles WHERE account = ?1 AND name = ?2")?;
+            if !found.exists(params![account.as_str(), role])? {
+                return Ok(false);
+            }
             transaction.execute(
                 "INSERT INTO role_policies VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
                 params![account.as_str(), role, arn],
             )?;
-            Ok(())
+            Ok(true)
         })
     }
 

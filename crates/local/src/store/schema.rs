@@ -76,6 +76,8 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (upload, number)
     ) WITHOUT ROWID;
     CREATE INDEX parts_by_sha256 ON parts (sha256);
+", "
+    ALTER TABLE log_groups ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
 "];
 
 /// Sets the connection up and brings the tables to the newest version.

@@ -192,6 +192,149 @@ fn links_out_of_the_tree_are_refused() {
 }
 
 #[test]
+fn uploads_that_cannot_be_unpacked_are_known_before() {
+    let check = |archive: Vec<u8>| read_upload(&archive).expect_err("refused").to_string();
+    insta::assert_snapshot!(
+        check(zip(&[("d/link", 0o120_777, "../../x")])),
+        @"entry `d/link` is a symbolic link to `../../x`, outside of the archive"
+    );
+    let names: Vec<_> = (0..300).map(|number| format!("{number}/{}x", "d/".repeat(2000))).collect();
+    let deep: Vec<_> = names.iter().map(|name| (name.as_str(), 0, "")).collect();
+    let refused = check(zip(&deep));
+    assert!(refused.starts_with("the number of folders claims"), "{refused}");
+}
+
+#[test]
+fn garbage_that_cannot_be_removed_is_in_nobodys_way() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a new store");
+    let content = blob(&store, b"content");
+    let place = store.blob_path(content.sha256());
+    store.publish_layer_version(&scope(), layer("l", &content)).expect("a version");
+    drop(content);
+    // A folder cannot be removed as a file is.
+    fs_err::remove_file(&place).expect("removed");
+    fs_err::create_dir(&place).expect("a folder");
+    let name: LayerName = "l".parse().expect("a layer name");
+    store.delete_layer_version(&scope(), &name, 1).expect("deleted all the same");
+    assert!(store.layer_version(&scope(), &name, 1).expect("readable").is_none());
+    drop(store);
+
+    fs_err::write(path.join("blobs/note"), "not a shelf").expect("a file");
+    let closed = path.join("beside/left/closed");
+    fs_err::create_dir_all(&closed).expect("a folder");
+    fs_err::write(closed.join("file"), "").expect("a file");
+    fs_err::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("closed");
+    Store::open(&path).expect("the store opens all the same");
+    assert!(!path.join("beside/left").exists());
+}
+
+#[test]
+fn a_closed_store_removes_nothing() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a new store");
+    let content = blob(&store, b"content");
+    let sha256 = content.sha256();
+    store.close();
+    drop(content);
+    assert!(store.open_blob(sha256).is_ok(), "another process may need it");
+}
+
+#[test]
+fn what_was_found_is_what_is_held() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a new store");
+    let (old, new) = (blob(&store, b"old"), blob(&store, b"new"));
+    let asked = std::cell::Cell::new(0);
+    // The record changes between the first look and the pin.
+    let answers = [old.sha256(), new.sha256(), new.sha256()];
+    let find = |_: &Store| {
+        asked.set(asked.get() + 1);
+        Ok(answers.get(asked.get() - 1).copied())
+    };
+    let (found, held) = store.hold(find, |sha256| (*sha256, 3)).expect("readable").expect("found");
+    assert_eq!((found, held.sha256(), asked.get()), (new.sha256(), new.sha256(), 3));
+    // It goes between the first look and the pin.
+    let answers = [old.sha256()];
+    asked.set(0);
+    let find = |_: &Store| {
+        asked.set(asked.get() + 1);
+        Ok(answers.get(asked.get() - 1).copied())
+    };
+    assert!(store.hold(find, |sha256| (*sha256, 3)).expect("readable").is_none());
+
+    store.publish_layer_version(&scope(), layer("l", &old)).expect("a version");
+    let sha256 = old.sha256();
+    drop((old, new, held));
+    let name: LayerName = "l".parse().expect("a layer name");
+    let held = store.hold_layer_version(&scope(), &name, 1).expect("readable").expect("found");
+    store.delete_layer_version(&scope(), &name, 1).expect("deleted");
+    assert!(store.open_blob(sha256).is_ok(), "it is held");
+    drop(held);
+    assert!(store.open_blob(sha256).is_err(), "nobody names it");
+}
+
+#[test]
+fn nothing_is_made_below_what_is_not_there() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a new store");
+    let content = blob(&store, b"content");
+    let object = ObjectRecord {
+        sha256: content.sha256(),
+        size: content.size(),
+        etag: String::new(),
+        modified: 0,
+        headers: ObjectHeaders::default(),
+        checksums: BTreeMap::new(),
+        composite: false,
+    };
+    let part = PartRecord {
+        number: 1,
+        sha256: content.sha256(),
+        size: content.size(),
+        etag: String::new(),
+        modified: 0,
+        checksums: BTreeMap::new(),
+    };
+    let upload = UploadRecord {
+        initiated: 0,
+        headers: ObjectHeaders::default(),
+        checksum_algorithm: None,
+        checksum_type: None,
+    };
+    let account = scope().account;
+    assert!(!store.put_object("b", "k", &object).expect("an answer"));
+    assert!(!store.create_upload("b", "k", "u", &upload).expect("an answer"));
+    assert!(!store.put_part("u", &part).expect("an answer"));
+    assert!(!store.end_upload("b", "k", "u", Some(&object)).expect("an answer"));
+    assert!(!store.attach_policy(&account, "r", "arn").expect("an answer"));
+    assert!(store.object("b", "k").expect("readable").is_none());
+    assert!(store.attached_policies(&account, "r").expect("readable").is_empty());
+    drop(content);
+    assert!(store.open_blob(object.sha256).is_err(), "nothing names it");
+}
+
+#[test]
+fn a_new_folder_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = |path: &Utf8Path| path.metadata().expect("its mode").permissions().mode() & 0o777;
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a new store");
+    assert_eq!(mode(&path), 0o700);
+    for name in ["cloud.sqlite", "cloud.sqlite-wal", "cloud.sqlite-shm"] {
+        assert_eq!(mode(&path.join(name)), 0o600, "{name}");
+    }
+    drop(store);
+    // A folder that was there already is as its owner wants it.
+    fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).expect("a mode");
+    drop(Store::open(&path).expect("the store"));
+    assert_eq!(mode(&path), 0o750);
+}
+
+#[test]
 fn two_servers_on_one_folder() {
     let (_folder, path) = folder();
     let store = Store::open(&path).expect("a new store");
@@ -304,7 +447,7 @@ fn a_kill_at_any_moment_leaves_a_whole_store() {
             let found =
                 store.layer_version(&scope(), &name, *version).expect("readable").expect("still there");
             assert_eq!(found.sha256, *sha256);
-            assert_eq!(Sha256::of(&store.map_blob(*sha256).expect("its bytes")), *sha256);
+            assert_eq!(Sha256::of(&store.blob_bytes(*sha256).expect("its bytes")), *sha256);
             drop(store.tree(*sha256).expect("a whole tree"));
         }
         let content = blob(&store, b"after the crash");

@@ -3,26 +3,15 @@
 //! A tree is a cache of one or several blobs. It is made beside its place and renamed, so it is
 //! there as a whole or not at all.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{io, os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::{
     hash::Sha256,
-    limits,
-    zip::{Archive, Entry, EntryKind, ReadLimits, ZipError, inflate},
+    zip::{EntryKind, inflate},
 };
 
-use super::{Pinned, Store, StoreError, held};
-
-/// How uploads are read: AWS refuses exactly [`limits::UNZIPPED_BYTES`] and more.
-pub(crate) const UPLOAD_LIMITS: ReadLimits =
-    ReadLimits { unpacked_bytes: limits::UNZIPPED_BYTES - 1, entries: 500_000, symlinks: true };
+use super::{Pinned, Store, StoreError, archive, held};
 
 /// A tree in use. While the value lives, the folder stays.
 pub(crate) struct TreePin {
@@ -60,7 +49,7 @@ impl Store {
         let path = self.root.join("trees").join(&hex);
         let pin = self.pin_tree(Pinned::Blob(hex), path);
         self.make(pin.path(), |beside| {
-            let bytes = self.map_blob(sha256)?;
+            let bytes = self.blob_bytes(sha256)?;
             unpack(&bytes, beside)
         })?;
         Ok(pin)
@@ -87,6 +76,9 @@ impl Store {
 
     fn pin_tree(self: &Arc<Self>, what: Pinned, path: Utf8PathBuf) -> TreePin {
         self.pin(what.clone());
+        // What it was made for may lose its record before it is there, so who lets go of it last
+        // looks whether it is still named.
+        held(&self.garbage).insert(what.clone());
         TreePin { store: Arc::clone(self), what, path }
     }
 
@@ -109,7 +101,7 @@ impl Store {
             Ok(fs_err::rename(&beside, place)?)
         });
         if filled.is_err() {
-            let _ = fs_err::remove_dir_all(&beside);
+            remove_leftover(&beside);
         }
         filled
     }
@@ -125,85 +117,67 @@ impl Store {
         }
         for folder in ["trees", "merged"] {
             let folder = self.root.join(folder);
-            fs_err::remove_dir_all(&folder)?;
+            let beside = self.root.join("beside").join(uuid::Uuid::new_v4().to_string());
+            fs_err::rename(&folder, &beside)?;
             fs_err::create_dir(&folder)?;
+            remove_leftover(&beside);
         }
         Ok(fs_err::write(note, boot)?)
     }
 }
 
 /// Unpacks an archive into an empty folder.
-fn unpack(archive: &[u8], folder: &Utf8Path) -> Result<(), StoreError> {
-    let entries =
-        Archive::read(archive, &UPLOAD_LIMITS).map_err(|source| StoreError::Archive { source })?.entries;
-    make_folders(&entries, folder)?;
-    let files: Vec<_> = entries.iter().filter(|entry| entry.kind == EntryKind::File).collect();
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<(), StoreError> {
-        while let Some(entry) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let bytes = inflate(archive, entry).map_err(|source| StoreError::Archive { source })?;
-            let path = folder.join(&entry.path);
-            fs_err::write(&path, bytes)?;
-            // Lambda shows uploaded files to another user than their owner, so they must be
-            // readable for everybody, whatever the archive says.
-            mode(&path, if entry.permissions & 0o111 == 0 { 0o644 } else { 0o755 })?;
-        }
-        Ok(())
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(StoreError::ShuttingDown)))
-    })?;
-    // Links come last, so that no entry is ever written through one.
-    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Symlink) {
-        let target = inflate(archive, entry).map_err(|source| StoreError::Archive { source })?;
-        let target = String::from_utf8_lossy(&target).into_owned();
-        if !stays_inside(&entry.path, &target) {
-            let source = ZipError::Symlink {
-                entry: entry.path.clone(),
-                detail: format!(" to `{target}`, outside of the archive"),
-            };
-            return Err(StoreError::Archive { source });
-        }
-        fs_err::os::unix::fs::symlink(target, folder.join(&entry.path))?;
-    }
-    Ok(())
-}
-
-fn make_folders(entries: &[Entry], root: &Utf8Path) -> Result<(), StoreError> {
-    let mut folders = std::collections::BTreeSet::new();
-    for entry in entries {
-        let path = Utf8Path::new(&entry.path);
-        let own = (entry.kind == EntryKind::Folder).then_some(path);
-        let above = path.ancestors().skip(1).filter(|folder| !folder.as_str().is_empty());
-        folders.extend(above.chain(own).map(Utf8Path::to_owned));
-    }
-    for folder in folders {
+fn unpack(bytes: &[u8], root: &Utf8Path) -> Result<(), StoreError> {
+    let damaged = |source| StoreError::Archive { source };
+    let entries = archive::read_upload(bytes).map_err(damaged)?.entries;
+    for folder in archive::folders(&entries, u64::MAX).map_err(damaged)? {
         let path = root.join(folder);
         fs_err::create_dir(&path)?;
         mode(&path, 0o755)?;
     }
+    let of_kind = |kind| entries.iter().filter(move |entry| entry.kind == kind);
+    let files: Vec<_> = of_kind(EntryKind::File).collect();
+    archive::in_parallel(&files, |entry| -> Result<(), StoreError> {
+        let path = root.join(&entry.path);
+        fs_err::write(&path, inflate(bytes, entry).map_err(damaged)?)?;
+        // Lambda shows uploaded files to another user than their owner, so they must be
+        // readable for everybody, whatever the archive says.
+        mode(&path, if entry.permissions & 0o111 == 0 { 0o644 } else { 0o755 })
+    })?;
+    // Links come last, so that no entry is ever written through one.
+    for entry in of_kind(EntryKind::Symlink) {
+        let target = archive::link_target(bytes, entry).map_err(damaged)?;
+        fs_err::os::unix::fs::symlink(target, root.join(&entry.path))?;
+    }
     Ok(())
 }
 
-/// Whether a link at `path` to `target` points into the same tree.
-fn stays_inside(path: &str, target: &str) -> bool {
-    if target.is_empty() || target.starts_with('/') || target.contains('\0') {
-        return false;
+/// Removes a folder that nobody names, or what is left of it. A fault is told and nothing more:
+/// what is left is in nobody's way, and the next start tries again.
+pub(super) fn remove_leftover(folder: &Utf8Path) {
+    // A folder that may not be written cannot be emptied, so the second try opens them all.
+    let removed = std::fs::remove_dir_all(folder).or_else(|_| {
+        open_folders(folder)?;
+        std::fs::remove_dir_all(folder)
+    });
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%folder, %error, "a folder that nobody names is left behind");
+        }
+        _ => {}
     }
-    let mut depth = path.matches('/').count();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => match depth.checked_sub(1) {
-                Some(above) => depth = above,
-                None => return false,
-            },
-            _ => depth += 1,
+}
+
+/// Gives a folder and all folders in it to their owner again. Follows no link.
+fn open_folders(folder: &Utf8Path) -> io::Result<()> {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    for item in folder.read_dir_utf8()? {
+        let item = item?;
+        if item.file_type()?.is_dir() {
+            open_folders(item.path())?;
         }
     }
-    true
+    Ok(())
 }
 
 /// Lays the tree `from` over `onto` with hard links; what is in the way gives way.

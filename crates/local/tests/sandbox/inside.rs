@@ -1,14 +1,20 @@
 //! What function code sees: variables, paths, folders, the context object, logging.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use insta::{allow_duplicates, assert_snapshot};
 use layercake_core::target::Runtime;
-use layercake_local::sandbox::Call;
+use layercake_local::sandbox::{Call, Isolation, Tuning};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, newest, runtimes, show};
+use crate::support::{Lab, interpreters, newest, runtimes, show};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_variables_are_lambda_s() {
@@ -304,4 +310,69 @@ async fn the_memory_figure_is_measured() {
     assert!((4..60).contains(&small), "{small}");
     assert!((small + 95..small + 120).contains(&large), "{small} {large}");
     lab.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_environment_has_a_session_keyring_of_its_own() {
+    // keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, do not create)
+    let ask = "import ctypes, os\n\
+        call = {'x86_64': 250, 'aarch64': 219}[os.uname().machine]\n\
+        serial = ctypes.CDLL(None).syscall(call, 0, ctypes.c_int(-3), 0)\n";
+    let python = interpreters().for_runtime(newest()).expect("a Python").executable.clone();
+    let outside = Command::new(python).args(["-c", &format!("{ask}print(serial)")]).output().expect("python");
+    let outside = String::from_utf8(outside.stdout).expect("UTF-8").trim().parse::<i64>().expect("a number");
+    if outside < 0 {
+        // A container that forbids keyrings: there is nothing to inherit.
+        return;
+    }
+    for isolation in [Isolation::Best, Isolation::ProcessOnly] {
+        let lab = Lab::with(isolation, Tuning::default());
+        let code = format!("{ask}def handler(event, context):\n    return serial\n");
+        let mut serials = vec![outside];
+        for _ in 0..2 {
+            let serial = lab.function(newest(), &code).value("{}").await.as_i64().expect("a number");
+            assert!(serial > 0 && !serials.contains(&serial), "{serial} among {serials:?}");
+            serials.push(serial);
+        }
+        lab.sandbox.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_environment_s_own_processes_reach_its_runtime_api() {
+    // What the Runtime API refuses to its own runtime at this time, it refuses with an answer.
+    let code = "
+import http.client, os, subprocess, sys
+def ask(address):
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request('POST', '/2018-06-01/runtime/init/error', '{}')
+        return connection.getresponse().status
+    except ConnectionError:
+        return 'closed'
+def handler(event, context):
+    own = os.environ['AWS_LAMBDA_RUNTIME_API']
+    if event == 'address':
+        return own
+    child = 'import sys; sys.path.insert(0, sys.argv[1]); import app; print(app.ask(sys.argv[2]))'
+    child = [sys.executable, '-S', '-c', child, os.environ['LAMBDA_TASK_ROOT'], own]
+    child = subprocess.Popen(child, stdout=subprocess.PIPE, start_new_session=True).communicate()[0]
+    return [ask(event), ask(own), child.decode().strip()]
+";
+    for isolation in [Isolation::Best, Isolation::ProcessOnly] {
+        let lab = Lab::with(isolation, Tuning::default());
+        let (victim, neighbour) = (lab.function(newest(), code), lab.function(newest(), code));
+        let address = victim.value("\"address\"").await;
+        let seen = neighbour.value(&address.to_string()).await;
+        assert_eq!(seen, json!(["closed", 403, "403"]), "{isolation:?}");
+
+        let mut stream = TcpStream::connect(address.as_str().expect("a text")).expect("connected");
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("written");
+        let mut answer = Vec::new();
+        // Closed with a request unread, or before it was read: both are an end without an answer.
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(String::from_utf8_lossy(&answer), "", "{isolation:?}");
+        assert_eq!(victim.value("\"address\"").await, address, "the environment works on");
+        lab.sandbox.shutdown().await;
+    }
 }

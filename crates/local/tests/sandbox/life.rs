@@ -7,10 +7,15 @@ use std::{
     time::Duration,
 };
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
+use insta::{allow_duplicates, assert_snapshot};
 use layercake_local::sandbox::{Isolation, SandboxError, Tuning};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
-use crate::support::{Lab, newest};
+use crate::support::{Lab, newest, show};
 
 const STREAM: &str = "import os, time\n\
     def handler(event, context):\n    time.sleep(event)\n    return os.environ['AWS_LAMBDA_LOG_STREAM_NAME']\n";
@@ -134,6 +139,45 @@ async fn shutdown_ends_everything_at_once() {
         assert!(matches!(busy.await.expect("joined"), Err(SandboxError::ShuttingDown)));
         assert!(matches!(function.try_call("0").await, Err(SandboxError::ShuttingDown)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retirement_that_nobody_waits_for_keeps_no_place() {
+    let lab = Lab::new();
+    let function = lab.function(newest(), STREAM);
+    function.value("0").await;
+    let abandoned = lab.sandbox.retire(&function.spec.function_arn()).now_or_never();
+    assert_eq!(abandoned, None, "an end takes longer than one look at it");
+    let shutdown = tokio::time::timeout(Duration::from_secs(20), lab.sandbox.shutdown()).await;
+    shutdown.expect("shutdown does not wait for a place that nobody gives back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_killed_from_outside_ends_the_call_at_once() {
+    for isolation in [Isolation::Best, Isolation::ProcessOnly] {
+        let lab = Lab::with(isolation, Tuning::default());
+        let mut function = lab.function(newest(), STREAM);
+        function.spec.timeout = Duration::from_secs(600);
+        let name = function.spec.function_name.to_string();
+        let busy = tokio::spawn({
+            let function = function.clone();
+            async move { function.call("600").await }
+        });
+        eventually("the runtime", || processes_with(&name).len() == 1).await;
+        kill(parent(&processes_with(&name)[0]), Signal::SIGKILL).expect("killed");
+        let outcome = tokio::time::timeout(Duration::from_secs(20), busy).await;
+        let shown = show(&outcome.expect("an answer long before the timeout").expect("joined"));
+        allow_duplicates! { assert_snapshot!(shown.lines().next().expect("a line"), @r#"Unhandled {"errorType":"Runtime.ExitError","errorMessage":"RequestId: <id> Error: Runtime exited with error: signal: killed"}"#); }
+        assert_eq!(function.call("0").await.function_error, None, "the next call has a new environment");
+        lab.sandbox.shutdown().await;
+    }
+}
+
+/// The parent of a process, as this machine counts.
+fn parent(pid: &str) -> Pid {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent");
+    Pid::from_raw(line.trim().parse().expect("a number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,10 +187,10 @@ pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
     Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
 }
 
-pub(super) fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: NameRequest = call.input()?;
     let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
-    let record = call.api.cloud.function(&call.scope, &function)?;
+    let record = call.api.cloud.function(&call.scope, &function).await?;
     let mut answer = json!({
         "Configuration": wire::configuration(&call.scope, &record, &function.arn(&call.scope)),
         "Code": {
@@ -204,10 +204,10 @@ pub(super) fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     Ok(Answer::Json(answer))
 }
 
-pub(super) fn get_configuration(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn get_configuration(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: NameRequest = call.input()?;
     let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
-    let record = call.api.cloud.function(&call.scope, &function)?;
+    let record = call.api.cloud.function(&call.scope, &function).await?;
     Ok(Answer::Json(wire::configuration(&call.scope, &record, &function.arn(&call.scope))))
 }
 
@@ -250,11 +250,11 @@ pub(super) async fn update_configuration(mut call: Call<'_>) -> Result<Answer, A
     Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
 }
 
-pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: ListRequest = call.input()?;
     // "Lambda returns up to 50 items in each response, even if you set the number higher."
     let limit = request.max_items.unwrap_or(50).min(50);
-    let page = call.api.cloud.functions(&call.scope, request.marker.as_deref(), limit)?;
+    let page = call.api.cloud.functions(call.scope.clone(), request.marker, limit).await?;
     let qualifier = request.function_version.map(|_| Qualifier::Latest);
     let functions: Vec<_> = page
         .functions

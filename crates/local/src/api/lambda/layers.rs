@@ -83,26 +83,26 @@ pub(super) async fn publish(mut call: Call<'_>) -> Result<Answer, AwsError> {
     Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
 }
 
-pub(super) fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: VersionRequest = call.input()?;
     let name = wire::layer_name(&call.scope, &request.layer_name)?;
-    let record = call.api.cloud.layer_version(&call.scope, &name, request.version_number)?;
+    let record = call.api.cloud.layer_version(call.scope.clone(), name, request.version_number).await?;
     Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
 }
 
-pub(super) fn get_by_arn(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn get_by_arn(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: ArnRequest = call.input()?;
     let (layer, version) = request.arn.rsplit_once(':').ok_or(LambdaError::NoSuchLayerVersion)?;
     let name = wire::layer_name(&call.scope, layer)?;
     let version = version.parse().map_err(|_| LambdaError::NoSuchLayerVersion)?;
-    let record = call.api.cloud.layer_version(&call.scope, &name, version)?;
+    let record = call.api.cloud.layer_version(call.scope.clone(), name, version).await?;
     Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
 }
 
-pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let mut request: ListRequest = call.input()?;
-    let filter = request.filter();
-    let page = call.api.cloud.layers(&call.scope, &filter, request.marker.as_deref(), request.limit())?;
+    let (filter, limit) = (request.filter(), request.limit());
+    let page = call.api.cloud.layers(call.scope.clone(), filter, request.marker, limit).await?;
     let layers: Vec<_> = page
         .versions
         .iter()
@@ -117,12 +117,11 @@ pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     Ok(listed("Layers", layers.into(), page.next))
 }
 
-pub(super) fn list_versions(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn list_versions(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let mut request: ListRequest = call.input()?;
-    let filter = request.filter();
+    let (filter, limit) = (request.filter(), request.limit());
     let name = wire::layer_name(&call.scope, request.layer_name.as_deref().unwrap_or_default())?;
-    let marker = request.marker.as_deref();
-    let page = call.api.cloud.layer_versions(&call.scope, &name, &filter, marker, request.limit())?;
+    let page = call.api.cloud.layer_versions(call.scope.clone(), name, filter, request.marker, limit).await?;
     let versions: Vec<_> =
         page.versions.iter().map(|record| wire::layer_version(&call.scope, record)).collect();
     Ok(listed("LayerVersions", versions.into(), page.next))

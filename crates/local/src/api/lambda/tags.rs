@@ -18,7 +18,7 @@ struct TagsRequest {
     tag_keys: Vec<String>,
 }
 
-fn function(call: &Call<'_>, resource: &str) -> Result<FunctionRef, AwsError> {
+async fn function(call: &Call<'_>, resource: &str) -> Result<FunctionRef, AwsError> {
     let mut function = wire::function_ref(&call.scope, resource, None)?;
     if function.qualifier.take().is_some() {
         return Err(AwsError::user(
@@ -27,20 +27,20 @@ fn function(call: &Call<'_>, resource: &str) -> Result<FunctionRef, AwsError> {
             "Tags on function aliases and versions are not supported. Please specify a function ARN.",
         ));
     }
-    call.api.cloud.function(&call.scope, &function)?;
+    call.api.cloud.function(&call.scope, &function).await?;
     Ok(function)
 }
 
-pub(super) fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
+pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: TagsRequest = call.input()?;
-    let function = function(&call, &request.resource)?;
-    let record = call.api.cloud.function(&call.scope, &function)?;
+    let function = function(&call, &request.resource).await?;
+    let record = call.api.cloud.function(&call.scope, &function).await?;
     Ok(Answer::Json(json!({ "Tags": record.tags })))
 }
 
 pub(super) async fn tag(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: TagsRequest = call.input()?;
-    let function = function(&call, &request.resource)?;
+    let function = function(&call, &request.resource).await?;
     let added = request.tags;
     call.api.cloud.change_tags(call.scope.clone(), function, move |tags| tags.extend(added)).await?;
     Ok(Answer::Empty(204))
@@ -48,7 +48,7 @@ pub(super) async fn tag(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn untag(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: TagsRequest = call.input()?;
-    let function = function(&call, &request.resource)?;
+    let function = function(&call, &request.resource).await?;
     let removed = request.tag_keys;
     call.api
         .cloud

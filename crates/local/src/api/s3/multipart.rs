@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use s3s::{S3Error, S3Request, S3Response, S3Result, dto::*, s3_error};
+use s3s::{S3Request, S3Response, S3Result, dto::*, s3_error};
 
 use super::{
     Objects,
@@ -11,7 +11,7 @@ use super::{
     wire::{self, given, with_checksums},
 };
 use crate::{
-    service::{CompletedPart as WantedPart, DEFAULT_ALGORITHM, Digest, NewObject},
+    service::{CompletedPart as WantedPart, CopiedPart, DEFAULT_ALGORITHM},
     store::{ObjectHeaders, UploadRecord},
 };
 
@@ -92,35 +92,16 @@ impl Objects {
             .map(|text| Range::parse(text).map_err(|_| s3_error!(InvalidArgument, "invalid copy range")))
             .transpose()?;
         let (from, to) = ranged(range, original.size)?.unwrap_or((0, original.size));
-        let store = std::sync::Arc::clone(&self.cloud.store);
-        let new = tokio::task::spawn_blocking(move || {
-            let mut digest = Digest::new(upload.checksum_algorithm.as_slice());
-            let mut writer = store.new_blob()?;
-            let mut place = 0_u64;
-            store.read_blob(original.sha256, &mut |bytes| {
-                let length = bytes.len() as u64;
-                // The part of this piece that lies in the range.
-                let start = usize::try_from(from.saturating_sub(place).min(length)).unwrap_or(0);
-                let end = usize::try_from(to.saturating_sub(place).min(length)).unwrap_or(0);
-                place += length;
-                if start < end {
-                    digest.update(&bytes[start..end]);
-                    writer.write(&bytes[start..end])?;
-                }
-                Ok(())
-            })?;
-            let digested = digest.finish();
-            Ok::<_, crate::store::StoreError>(NewObject {
-                blob: writer.finish()?,
-                etag: digested.md5,
-                headers: ObjectHeaders::default(),
-                checksums: digested.checksums,
-            })
-        })
-        .await
-        .map_err(S3Error::internal_error)?
-        .map_err(wire::internal)?;
-        let part = self.cloud.put_part(input.upload_id, input.part_number, new).await.map_err(wire::error)?;
+        let copied = CopiedPart {
+            from_bucket,
+            from_key,
+            etag: original.etag,
+            from,
+            to,
+            checksum_algorithm: upload.checksum_algorithm,
+        };
+        let copy = self.cloud.copy_part(input.upload_id, input.part_number, copied);
+        let part = copy.await.map_err(wire::error)?;
         let result = CopyPartResult {
             e_tag: Some(wire::etag(&part.etag)),
             last_modified: Some(wire::time(part.modified)),

@@ -35,6 +35,9 @@ pub(super) fn error(error: ObjectError) -> S3Error {
         ObjectError::BucketNotEmpty => {
             (S3ErrorCode::BucketNotEmpty, "The bucket you tried to delete is not empty")
         }
+        ObjectError::ObjectChanged => {
+            (S3ErrorCode::PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+        }
         ObjectError::InvalidPart => (
             S3ErrorCode::InvalidPart,
             "One or more of the specified parts could not be found.  The part may not have been uploaded, or \

@@ -1,21 +1,21 @@
 //! The plan of a layer: every file of every wheel, kept or left out, and why.
 //!
-//! Owns all pruning rules. The plan is one value; writing the zip, `--dry-run` and the report
-//! read it and decide nothing of their own.
+//! Owns all pruning rules (in `rules`). The plan is one value; writing the zip, `--dry-run` and the
+//! report read it and decide nothing of their own.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Hint, imports, limits,
+    Hint, limits,
     target::Target,
-    wheel::{Destination, WheelContents, WheelFacts, destination, has_extension},
+    wheel::WheelContents,
     zip::{EntryKind, FileMode, zip_len},
 };
+use rules::{Rules, tests_to_keep};
 
 /// How much of the wheels a layer keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,13 +32,14 @@ pub enum Profile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// `__pycache__` and `.pyc`: made for another path or time, so Python would not use it.
+    /// `__pycache__`, and `.pyc` beside its `.py`: made for another path or time, so Python would not
+    /// use it.
     Bytecode,
-    /// A folder named `tests` that nothing outside of tests imports.
+    /// In a folder of tests, and nothing outside of tests imports it.
     Tests,
-    /// C, C++, Fortran and Cython sources, headers and static libraries.
+    /// C, C++, Fortran and Cython sources, headers and static libraries that no code names.
     Sources,
-    /// Type stubs, which only type checkers read.
+    /// Type stubs that no code names: only type checkers read them.
     TypeStubs,
     /// A command that the installer would have to write an interpreter into; Lambda calls none.
     Command,
@@ -183,19 +184,34 @@ impl LayerPlan {
     /// # Errors
     /// [`PlanError`] when the wheels contradict each other.
     pub fn new(target: Target, wheels: &[WheelContents], profile: Profile) -> Result<Self, PlanError> {
+        Self::for_app(target, wheels, profile, &BTreeSet::new())
+    }
+
+    /// As [`Self::new`], and keeps the test modules that an app imports: `imported` is what
+    /// [`crate::imports::test_modules_imported`] finds in its sources.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_app(
+        target: Target,
+        wheels: &[WheelContents],
+        profile: Profile,
+        imported: &BTreeSet<String>,
+    ) -> Result<Self, PlanError> {
         let kept_tests = match profile {
             Profile::Faithful => BTreeSet::new(),
-            Profile::Lean => tests_to_keep(wheels),
+            Profile::Lean => tests_to_keep(wheels, imported),
         };
         let mut files: BTreeMap<String, PlannedFile> = BTreeMap::new();
         let mut excluded = Vec::new();
         let mut findings = Vec::new();
         for (index, wheel) in wheels.iter().enumerate() {
+            let rules = Rules::new(wheel, profile, &kept_tests);
             for (entry_index, entry) in wheel.archive.entries.iter().enumerate() {
                 if entry.kind != EntryKind::File {
                     continue;
                 }
-                let (path, verdict) = judge(&entry.path, &wheel.facts, profile, &kept_tests);
+                let (path, verdict) = rules.judge(&entry.path);
                 let mut exclude = |path: &str, wheel, size, reason| {
                     excluded.push(ExcludedFile { path: path.to_owned(), wheel, size, reason });
                 };
@@ -278,110 +294,6 @@ impl LayerPlan {
     }
 }
 
-/// Where an entry goes in the layer, and whether a rule keeps it out.
-fn judge(
-    path: &str,
-    facts: &WheelFacts,
-    profile: Profile,
-    kept_tests: &BTreeSet<String>,
-) -> (String, Option<Reason>) {
-    let below = match destination(path) {
-        Destination::Headers => return (format!("python/{path}"), Some(Reason::Sources)),
-        Destination::Scripts(name) => {
-            let verdict = facts.python_scripts.contains(path).then_some(Reason::Command);
-            return (format!("python/bin/{name}"), verdict);
-        }
-        Destination::SitePackages(below) => below,
-    };
-    let verdict = match profile {
-        Profile::Faithful => None,
-        Profile::Lean => lean_verdict(below, facts, kept_tests),
-    };
-    (format!("python/{below}"), verdict)
-}
-
-/// The rules of [`Profile::Lean`].
-fn lean_verdict(path: &str, facts: &WheelFacts, kept_tests: &BTreeSet<String>) -> Option<Reason> {
-    if path.split('/').any(|part| part == "__pycache__") || has_extension(path, &["pyc", "pyo"]) {
-        return Some(Reason::Bytecode);
-    }
-    if path.split('/').next().is_some_and(|folder| folder.ends_with(".dist-info")) {
-        return None;
-    }
-    if imports::is_in_tests(path) && !kept_tests.contains(path) {
-        return Some(Reason::Tests);
-    }
-    if has_extension(path, SOURCE_EXTENSIONS) {
-        return Some(Reason::Sources);
-    }
-    if has_extension(path, &["pyi"]) && !facts.reads_stubs {
-        return Some(Reason::TypeStubs);
-    }
-    None
-}
-
-/// What only a compiler reads.
-const SOURCE_EXTENSIONS: &[&str] = &[
-    "a", "c", "cc", "cpp", "cu", "cuh", "cxx", "f", "f77", "f90", "f95", "h", "hh", "hpp", "hxx", "pxd",
-    "pxi", "pyx",
-];
-
-/// Files in `tests` folders that code outside of tests imports, and what those import in turn.
-fn tests_to_keep(wheels: &[WheelContents]) -> BTreeSet<String> {
-    let mut test_files = BTreeSet::new();
-    let mut imports_of: BTreeMap<&str, &BTreeSet<String>> = BTreeMap::new();
-    for wheel in wheels {
-        for entry in &wheel.archive.entries {
-            if let Destination::SitePackages(below) = destination(&entry.path)
-                && entry.kind == EntryKind::File
-                && imports::is_in_tests(below)
-            {
-                test_files.insert(below);
-            }
-        }
-        imports_of.extend(wheel.facts.imports_of_tests.iter().map(|(path, names)| (path.as_str(), names)));
-    }
-    let mut kept = BTreeSet::new();
-    let mut open: Vec<&String> = wheels.iter().flat_map(|wheel| &wheel.facts.imported_tests).collect();
-    while let Some(name) = open.pop() {
-        for path in files_of_module(name, &test_files) {
-            if kept.insert(path.to_owned())
-                && let Some(names) = imports_of.get(path)
-            {
-                open.extend(names.iter());
-            }
-        }
-    }
-    kept
-}
-
-/// The file of the longest prefix of a dotted name that is a module in `tests`, with the
-/// `__init__.py` of the packages above it.
-fn files_of_module<'a>(name: &str, test_files: &BTreeSet<&'a str>) -> Vec<&'a str> {
-    let parts: Vec<&str> = name.split('.').collect();
-    for length in (1..=parts.len()).rev() {
-        let stem = parts[..length].join("/");
-        let mut found: Vec<&str> = [format!("{stem}.py"), format!("{stem}/__init__.py")]
-            .iter()
-            .filter_map(|path| test_files.get(path.as_str()).copied())
-            .collect();
-        let extension = format!("{stem}.");
-        let compiled = test_files
-            .range::<str, _>((Bound::Included(extension.as_str()), Bound::Unbounded))
-            .take_while(|path| path.starts_with(&extension));
-        found.extend(compiled.filter(|path| has_extension(path, &["so"])).copied());
-        if found.is_empty() {
-            continue;
-        }
-        for above in 1..length {
-            let init = format!("{}/__init__.py", parts[..above].join("/"));
-            found.extend(test_files.get(init.as_str()).copied());
-        }
-        return found;
-    }
-    Vec::new()
-}
-
 fn refuse_file_and_folder(
     files: &BTreeMap<String, PlannedFile>,
     wheels: &[WheelContents],
@@ -423,8 +335,10 @@ fn tally_wheels(wheels: &[WheelContents], files: &BTreeMap<String, PlannedFile>)
 mod tests {
     use super::*;
     use crate::{
+        imports::test_modules_imported,
         target::{Arch, Runtime},
-        zip::{Archive, ReadLimits, ZipWriter, inflate},
+        wheel::WheelFacts,
+        zip::{Archive, ReadLimits, ZipWriter, inflate_start},
     };
 
     fn wheel(name: &str, files: &[(&str, &str)]) -> WheelContents {
@@ -434,14 +348,20 @@ mod tests {
         }
         let (bytes, _) = writer.finish().expect("finished in memory");
         let archive = Archive::read(&bytes, &ReadLimits::WHEEL).expect("our own zip is sound");
-        let facts =
-            WheelFacts::collect(&archive, |entry| inflate(&bytes, entry)).expect("our own zip unpacks");
+        let facts = WheelFacts::collect(&archive, |entry, most| inflate_start(&bytes, entry, most))
+            .expect("our own zip unpacks");
         WheelContents { name: name.to_owned(), version: "1.0".to_owned(), archive, facts }
     }
 
     fn check(profile: Profile, wheels: &[WheelContents]) -> String {
+        check_for_app(profile, wheels, "")
+    }
+
+    /// With an app of this source.
+    fn check_for_app(profile: Profile, wheels: &[WheelContents], app: &str) -> String {
         let target = Target { runtime: Runtime::PYTHON3_6, arch: Arch::X86_64 };
-        let plan = match LayerPlan::new(target, wheels, profile) {
+        let imported = test_modules_imported("app.py", app);
+        let plan = match LayerPlan::for_app(target, wheels, profile, &imported) {
             Ok(plan) => plan,
             Err(error) => return format!("error: {error}"),
         };
@@ -522,6 +442,139 @@ mod tests {
         insta::assert_snapshot!(check(Profile::Lean, &wheels), @r"
         + python/skimage/__init__.py (skimage)
         + python/skimage/__init__.pyi (skimage)
+        ");
+    }
+
+    #[test]
+    fn sources_that_code_names_stay() {
+        let wheels = [
+            wheel(
+                "thinc",
+                &[
+                    ("thinc/ops.py", "(Path(__file__).parent / '_custom_kernels.cu').read_text()"),
+                    ("thinc/_custom_kernels.cu", "x"),
+                    ("thinc/other.cu", "x"),
+                    ("thinc/ops.pyi", "x"),
+                ],
+            ),
+            wheel(
+                "eccodes",
+                &[("g/b.py", "pkgutil.get_data(__name__, \"api.h\")"), ("g/api.h", "x"), ("g/b.h", "x")],
+            ),
+            wheel("numba", &[("n/b.py", "glob(f'{folder}/*.c')"), ("n/c/x.c", "x"), ("n/c/x.h", "x")]),
+            wheel("quiet", &[("q/tests/test_q.py", "open('q.h')"), ("q/q.h", "x"), ("q/core.py", "# 'q.h'")]),
+        ];
+        insta::assert_snapshot!(check(Profile::Lean, &wheels), @r"
+        + python/g/api.h (eccodes)
+        + python/g/b.py (eccodes)
+        + python/n/b.py (numba)
+        + python/n/c/x.c (numba)
+        + python/q/core.py (quiet)
+        + python/thinc/_custom_kernels.cu (thinc)
+        + python/thinc/ops.py (thinc)
+        - python/g/b.h Sources
+        - python/n/c/x.h Sources
+        - python/q/q.h Sources
+        - python/q/tests/test_q.py Tests
+        - python/thinc/ops.pyi TypeStubs
+        - python/thinc/other.cu Sources
+        ");
+    }
+
+    #[test]
+    fn stubs_that_a_tool_brings_for_itself_stay() {
+        let wheels = [
+            wheel("mypy", &[("mypy/typeshed/stdlib/os.pyi", "x"), ("mypy/x.pyi", "x"), ("mypy/lib.h", "x")]),
+            wheel("jedi", &[("jedi/a.py", "path.endswith('.pyi')"), ("jedi/third_party/b/x.pyi", "x")]),
+        ];
+        insta::assert_snapshot!(check(Profile::Lean, &wheels), @r"
+        + python/jedi/a.py (jedi)
+        + python/jedi/third_party/b/x.pyi (jedi)
+        + python/mypy/typeshed/stdlib/os.pyi (mypy)
+        - python/mypy/lib.h Sources
+        - python/mypy/x.pyi TypeStubs
+        ");
+    }
+
+    #[test]
+    fn a_folder_named_tests_without_tests_is_data() {
+        let wheels = [wheel(
+            "dbt",
+            &[
+                ("dbt/include/macros/tests/helpers.sql", "x"),
+                ("dbt/tests/__init__.py", ""),
+                ("dbt/tests/data/x.sql", ""),
+            ],
+        )];
+        insta::assert_snapshot!(check(Profile::Lean, &wheels), @r"
+        + python/dbt/include/macros/tests/helpers.sql (dbt)
+        - python/dbt/tests/__init__.py Tests
+        - python/dbt/tests/data/x.sql Tests
+        ");
+    }
+
+    #[test]
+    fn what_lies_beside_a_kept_test_module_stays() {
+        let wheels = [wheel(
+            "a",
+            &[
+                ("a/x.py", "from a.tests import helper\n"),
+                ("a/tests/__init__.py", ""),
+                ("a/tests/helper.py", ""),
+                ("a/tests/helper.json", ""),
+                ("a/tests/helper.h", ""),
+                ("a/tests/_native.cpython-36m-x86_64-linux-gnu.so", ""),
+                ("a/tests/test_x.py", ""),
+                ("a/tests/data/x.json", ""),
+            ],
+        )];
+        insta::assert_snapshot!(check(Profile::Lean, &wheels), @r"
+        + python/a/tests/__init__.py (a)
+        + python/a/tests/helper.json (a)
+        + python/a/tests/helper.py (a)
+        + python/a/x.py (a)
+        - python/a/tests/_native.cpython-36m-x86_64-linux-gnu.so Tests
+        - python/a/tests/data/x.json Tests
+        - python/a/tests/helper.h Sources
+        - python/a/tests/test_x.py Tests
+        ");
+    }
+
+    #[test]
+    fn tests_that_the_app_imports_stay() {
+        let wheels = [wheel(
+            "a",
+            &[("a/tests/__init__.py", ""), ("a/tests/helper.py", ""), ("a/tests/test_x.py", "")],
+        )];
+        insta::assert_snapshot!(check_for_app(Profile::Lean, &wheels, "import a.tests.helper\n"), @r"
+        + python/a/tests/__init__.py (a)
+        + python/a/tests/helper.py (a)
+        - python/a/tests/test_x.py Tests
+        ");
+    }
+
+    #[test]
+    fn modules_without_source_stay() {
+        let wheels = [wheel(
+            "a",
+            &[
+                ("a/__init__.pyc", "x"),
+                ("a/b.py", ""),
+                ("a/b.pyc", "x"),
+                ("a/c.pyo", "x"),
+                ("a/__pycache__/d.cpython-36.pyc", "x"),
+                ("a-1.data/purelib/a/e.pyc", "x"),
+                ("a/e.py", ""),
+            ],
+        )];
+        insta::assert_snapshot!(check(Profile::Lean, &wheels), @r"
+        + python/a/__init__.pyc (a)
+        + python/a/b.py (a)
+        + python/a/e.py (a)
+        - python/a/__pycache__/d.cpython-36.pyc Bytecode
+        - python/a/b.pyc Bytecode
+        - python/a/c.pyo Bytecode
+        - python/a/e.pyc Bytecode
         ");
     }
 

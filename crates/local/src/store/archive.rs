@@ -1,0 +1,150 @@
+//! What an uploaded archive must be like to be unpacked. Looked at when it comes in, so that the
+//! client hears of it, and again when it is unpacked.
+//!
+//! Owns what [`Archive::read`] does not check: the folders that paths imply, where links lead, and
+//! the data itself. Touches no file.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use layercake_core::{
+    limits,
+    zip::{Archive, Entry, EntryKind, ReadLimits, ZipError, inflate, verify},
+};
+
+/// How uploads are read: AWS refuses exactly [`limits::UNZIPPED_BYTES`] and more.
+const UPLOAD_LIMITS: ReadLimits =
+    ReadLimits { unpacked_bytes: limits::UNZIPPED_BYTES - 1, entries: 500_000, symlinks: true };
+
+/// Reads an upload and holds its names and links against what a tree may have.
+pub(crate) fn read_upload(archive: &[u8]) -> Result<Archive, ZipError> {
+    let read = Archive::read(archive, &UPLOAD_LIMITS)?;
+    folders(&read.entries, UPLOAD_LIMITS.entries)?;
+    for entry in read.entries.iter().filter(|entry| entry.kind == EntryKind::Symlink) {
+        link_target(archive, entry)?;
+    }
+    Ok(read)
+}
+
+/// Holds the data of every entry against its header.
+pub(crate) fn verify_upload(archive: &[u8], entries: &[Entry]) -> Result<(), ZipError> {
+    in_parallel(entries, |entry| verify(archive, entry))
+}
+
+/// Does the same for each item, on several threads, and stops at the first fault.
+pub(super) fn in_parallel<T: Sync, E: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = work(item) {
+                next.store(items.len(), Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4).min(items.len());
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&worker)).collect();
+        let own = worker();
+        others.into_iter().fold(own, |outcome, other| {
+            outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    })
+}
+
+/// Every folder of a tree with these entries, those above them before those below. A short archive
+/// can imply thousands of folders for each of its files, so there is a limit.
+pub(super) fn folders(entries: &[Entry], limit: u64) -> Result<Vec<&str>, ZipError> {
+    let mut found = HashSet::new();
+    for entry in entries {
+        let own = (entry.kind == EntryKind::Folder).then_some(entry.path.as_str());
+        let mut next = own.or_else(|| above(&entry.path));
+        while let Some(folder) = next {
+            // What is there already came with everything above it.
+            if !found.insert(folder) {
+                break;
+            }
+            next = above(folder);
+        }
+        if found.len() as u64 > limit {
+            let what = "the number of folders".to_owned();
+            return Err(ZipError::TooLarge { what, size: found.len() as u64, limit });
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn above(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(above, _)| above)
+}
+
+/// Where a link points, which must be in the same tree.
+pub(super) fn link_target(archive: &[u8], entry: &Entry) -> Result<String, ZipError> {
+    let target = String::from_utf8_lossy(&inflate(archive, entry)?).into_owned();
+    if stays_inside(&entry.path, &target) {
+        return Ok(target);
+    }
+    let shown: String = target.escape_debug().take(200).collect();
+    Err(ZipError::Symlink {
+        entry: entry.path.clone(),
+        detail: format!(" to `{shown}`, outside of the archive"),
+    })
+}
+
+/// Whether a link at `path` to `target` points into the same tree.
+fn stays_inside(path: &str, target: &str) -> bool {
+    if target.is_empty() || target.starts_with('/') || target.contains('\0') {
+        return false;
+    }
+    let mut depth = path.matches('/').count();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => match depth.checked_sub(1) {
+                Some(above) => depth = above,
+                None => return false,
+            },
+            _ => depth += 1,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use layercake_core::zip::Method;
+
+    use super::*;
+
+    fn entry(path: &str, kind: EntryKind) -> Entry {
+        let path = path.to_owned();
+        Entry { path, kind, permissions: 0, method: Method::Stored, crc32: 0, size: 0, data: 0..0 }
+    }
+
+    fn check(paths: &[&str], limit: u64) -> String {
+        let kind = |path: &str| if path.ends_with('/') { EntryKind::Folder } else { EntryKind::File };
+        let entries: Vec<_> =
+            paths.iter().map(|path| entry(path.trim_end_matches('/'), kind(path))).collect();
+        match folders(&entries, limit) {
+            Ok(folders) => folders.join(" "),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn folders_are_counted_with_those_that_paths_imply() {
+        insta::assert_snapshot!(check(&["a/b/c/x", "a/b/y", "d/", "top"], 4), @"a a/b a/b/c d");
+        insta::assert_snapshot!(check(&["a/b/c/x", "a/b/y", "d/", "top"], 3), @"the number of folders claims 4 bytes; at most 3 are possible, so this is taken for a zip bomb");
+        let deep: Vec<_> = (0..300).map(|number| format!("{number}/{}x", "d/".repeat(2000))).collect();
+        let deep: Vec<_> = deep.iter().map(String::as_str).collect();
+        assert!(check(&deep, UPLOAD_LIMITS.entries).starts_with("the number of folders claims"));
+    }
+}
