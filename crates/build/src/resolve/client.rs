@@ -236,9 +236,9 @@ impl Connection {
         let locations = locations(&options.indexes)?;
         let exclude_newer = match &options.exclude_newer {
             None => ExcludeNewer::default(),
-            Some(text) => ExcludeNewer::global(text.parse().map_err(|error: String| {
-                ResolveError::BadTime { text: text.clone(), reason: failure::plain(&error) }
-            })?),
+            Some(text) => ExcludeNewer::global(
+                text.parse().map_err(|_: String| ResolveError::BadTime { text: text.clone() })?,
+            ),
         };
         let connectivity = if options.offline { Connectivity::Offline } else { Connectivity::Online };
         let mut builder = BaseClientBuilder::new(

@@ -32,12 +32,10 @@ pub enum ResolveError {
         feature: &'static str,
     },
     /// A bound on the time of publication that is none.
-    #[error("`{text}` (--exclude-newer) is not a time: {reason}")]
+    #[error("`{text}` (--exclude-newer) is neither a date nor a time")]
     BadTime {
         /// What was given.
         text: String,
-        /// What is wrong with it.
-        reason: String,
     },
     /// An index address that is none.
     #[error("`{url}` is not the address of a package index: {reason}")]

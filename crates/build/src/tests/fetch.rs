@@ -102,14 +102,17 @@ fn a_wrong_hash_names_both_and_keeps_nothing() {
 #[test]
 fn a_transfer_that_does_not_end_is_ended() {
     let (text, requests) = check(&large("app"), &[Fault::ShortSize]);
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r"
+    error: `app-1-py3-none-any.whl` from [INDEX]/files/app-1-py3-none-any.whl is not what the package index promised: more than 200688 bytes came
+    hint: try again; if it stays, the mirror or proxy between here and the index is at fault, or the file was tampered with
+    ");
     assert_eq!(requests.len(), 1, "it is not asked for again");
 }
 
 #[test]
 fn a_version_may_be_spelled_in_two_ways() {
     let wheel = WheelBuilder::new("app", "1.0").raw(WheelBuilder::new("app", "1").bytes());
-    assert_snapshot!(check(&wheel, &[]).0, @"");
+    assert_snapshot!(check(&wheel, &[]).0, @"4 entries, 1 downloaded");
 }
 
 #[test]
@@ -205,6 +208,13 @@ fn hostile_wheels_are_refused_by_name() {
     another package:
     error: wheel `app-1-py3-none-any.whl` is refused: its contents are those of `other-1`
     hint: ask the project for a sound wheel, or pin another version
+    another version:
+    error: wheel `app-1-py3-none-any.whl` is refused: its contents are those of `app-1.0.1`
+    hint: ask the project for a sound wheel, or pin another version
+    large module:
+    error: wheel `app-1-py3-none-any.whl` is refused
+      `app/x.py` claims 33554433 bytes; no honest Python module has more than 33554432
+    hint: no honest build tool makes such a wheel: find out where it came from before you use it
     ");
 }
 

@@ -264,7 +264,13 @@ fn credentials_stay_inside_whatever_they_are() {
         table.push_str(told.lines().next().unwrap_or_default());
         table.push('\n');
     }
-    assert_snapshot!(table, @"");
+    assert_snapshot!(table, @r"
+    error: `https://host:99999/simple` is not the address of a package index: invalid port number
+    error: `https://host.example/simple` is not the address of a package index: invalid port number
+    error: `https://host.example/simple` is not the address of a package index: invalid port number
+    error: `https://host.example:x/simple` is not the address of a package index: invalid port number
+    error: `app` is not in the cache, and the network is off
+    ");
     // Parses, with the host `user`.
     let url = "https://user:80/secret@host.example/simple";
     let settings = IndexSettings { index_url: Some(url.to_owned()), extra_index_urls: Vec::new() };
@@ -288,7 +294,11 @@ fn what_was_asked_for_is_marked() {
         .iter()
         .map(|wheel| format!("{} asked {} needed by {:?}", wheel.name, wheel.asked, wheel.required_by))
         .collect();
-    assert_snapshot!(wheels.join("\n"), @"");
+    assert_snapshot!(wheels.join("\n"), @r#"
+    app asked true needed by []
+    base asked false needed by ["lib"]
+    lib asked true needed by ["app"]
+    "#);
 }
 
 #[test]
@@ -299,7 +309,10 @@ fn a_time_that_is_none_is_told() {
     settings.exclude_newer = Some("yesterday-ish".to_owned());
     let asked = Asked::with("--with", &["app".to_owned()]);
     let error = open(settings).resolve(&asked, target("python3.12")).expect_err("it is no time");
-    assert_snapshot!(told(&error), @"");
+    assert_snapshot!(told(&error), @r"
+    error: `yesterday-ish` (--exclude-newer) is neither a date nor a time
+    hint: give a date such as 2025-12-31, or a time such as 2025-12-31T12:00:00Z
+    ");
 }
 
 #[test]

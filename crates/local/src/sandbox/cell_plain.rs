@@ -154,7 +154,8 @@ mod tests {
         assert!(matches!(cell.event().await, CellEvent::Exited { exit: Exit::Code(3), .. }));
         drop(cell);
         // The pipe ends when the last process that could print into it has.
-        let ended = output.read_to_end(&mut Vec::new());
+        let mut printed = Vec::new();
+        let ended = output.read_to_end(&mut printed);
         let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ended).await;
         ended.expect("nothing is left").expect("read");
     }

@@ -200,7 +200,7 @@ fn ids_in(map: &str) -> u64 {
 /// altogether; without process numbers, where a container hides parts of `/proc`.
 #[cfg(target_os = "linux")]
 fn rungs(as_root: bool) -> Vec<Means> {
-    let all = Means { root: true, users: true, pids: true, as_root };
+    let all = Means { root: true, users: true, pids: true, as_root, ..Means::default() };
     let without_users = as_root.then_some(Means { users: false, ..all });
     [all].into_iter().chain(without_users).chain([Means { pids: false, ..all }]).collect()
 }

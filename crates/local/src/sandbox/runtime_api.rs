@@ -3,12 +3,7 @@
 //! Owns the HTTP of it: a small parser with bounds, and AWS's answers to the letter (FACTS.md
 //! §8). Decides nothing; `exchange` does.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use layercake_core::limits::SYNC_RESPONSE_BYTES;

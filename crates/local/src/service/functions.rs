@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use layercake_core::{
-    aws::FunctionName,
-    limits,
-    target::Runtime,
-};
+use layercake_core::{aws::FunctionName, limits, target::Runtime};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -453,27 +449,32 @@ impl Cloud {
             Ok(_) => None,
             Err(error) => Some(packages::archive_fault(error).unwrap_or_else(|| error.to_string())),
         };
-        self.blocking({
-            let (scope, name) = (scope.clone(), name.clone());
-            move |store| {
-                let changed = store.change_function(&scope, &name, |record| {
-                    // A function deleted and made anew meanwhile is not the one that was unpacked.
-                    if record.settings.id == settings.id {
-                        record.settle(fault);
+        let runs = self
+            .blocking({
+                let (scope, name) = (scope.clone(), name.clone());
+                move |store| {
+                    let changed = store.change_function(&scope, &name, |record| {
+                        // A function deleted and made anew meanwhile is not the one that was unpacked.
+                        if record.settings.id == settings.id {
+                            record.settle(fault);
+                        }
+                        Ok::<_, LambdaError>(record.running().id.clone())
+                    });
+                    drop(unpacked);
+                    match changed {
+                        Ok((runs, _)) => Ok(Some(runs)),
+                        Err(ChangeError::Store(error)) => Err(LambdaError::Store(error)),
+                        Err(_) => Ok(None),
                     }
-                    Ok::<_, LambdaError>(())
-                });
-                drop(unpacked);
-                match changed {
-                    Err(ChangeError::Store(error)) => Err(LambdaError::Store(error)),
-                    _ => Ok(()),
                 }
-            }
-        })
-        .await?;
-        // Environments of the earlier settings are of no use any more.
+            })
+            .await?;
+        // Environments of other settings than those that run are of no use any more.
         self.prepared.forget(&scope, &name);
-        self.sandbox.retire(&arn).await;
+        match runs {
+            Some(runs) => self.sandbox.retire_except(&arn, &runs).await,
+            None => self.sandbox.retire(&arn).await,
+        }
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct PreparedCache(Mutex<HashMap<(Scope, FunctionName), Arc<Prepare
 /// A function's settings, unpacked. The trees stay while the value lives.
 pub(super) struct Prepared {
     settings: String,
-    spec: Arc<EnvironmentSpec>,
+    pub(super) spec: Arc<EnvironmentSpec>,
     _task: TreePin,
     _opt: Option<TreePin>,
 }
@@ -138,6 +138,7 @@ impl Cloud {
             memory_mb: settings.memory,
             timeout: Duration::from_secs(settings.timeout.into()),
             tmp_mb: settings.ephemeral_storage,
+            log_group: settings.logging.group.clone(),
             variables: settings.variables.clone().unwrap_or_default(),
             task: task.path().to_owned(),
             opt: opt.as_ref().map(|tree| tree.path().to_owned()),

@@ -107,9 +107,8 @@ impl Cloud {
         limit: usize,
     ) -> Result<LayerPage, LambdaError> {
         let before = marker.and_then(|marker| marker.parse().ok());
-        let versions: Result<_, StoreError> = self
-            .blocking(move |store| store.layer_versions(&scope, &name, &filter, before, limit + 1))
-            .await;
+        let versions: Result<_, StoreError> =
+            self.blocking(move |store| store.layer_versions(&scope, &name, &filter, before, limit + 1)).await;
         Ok(page(versions?, limit, |last| last.version.to_string()))
     }
 
@@ -159,8 +158,7 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
         });
     }
     for (place, first) in parsed.iter().enumerate() {
-        if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer)
-        {
+        if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer) {
             return Err(LambdaError::SameLayerTwice {
                 first: arns[place].clone(),
                 second: arns[second].clone(),

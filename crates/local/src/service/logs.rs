@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{Cloud, LogsError, now};
-use crate::store::{LogEventRecord, LogGroupRecord, LogQuery, LogStreamRecord, NewLogEvents, Scope, Store, StoreError};
+use crate::store::{
+    LogEventRecord, LogGroupRecord, LogQuery, LogStreamRecord, NewLogEvents, Scope, Store, StoreError,
+};
 
 /// Where invocations leave their log without waiting for the disk.
 pub(crate) struct LogSink {
@@ -94,7 +96,11 @@ impl Cloud {
         tags: BTreeMap<String, String>,
     ) -> Result<(), LogsError> {
         self.blocking(move |store| {
-            if store.create_log_group(&scope, &name, &tags, now())? { Ok(()) } else { Err(LogsError::GroupExists) }
+            if store.create_log_group(&scope, &name, &tags, now())? {
+                Ok(())
+            } else {
+                Err(LogsError::GroupExists)
+            }
         })
         .await
     }
@@ -217,8 +223,7 @@ fn read_events(store: &Store, scope: Scope, group: String, get: GetEvents) -> Re
         }
     }
     if let Some(prefix) = &get.stream_prefix {
-        streams =
-            store.log_streams(&scope, &group, prefix)?.into_iter().map(|found| found.name).collect();
+        streams = store.log_streams(&scope, &group, prefix)?.into_iter().map(|found| found.name).collect();
         if streams.is_empty() {
             return Ok(EventPage {
                 events: Vec::new(),

@@ -174,10 +174,7 @@ async fn new_code_leaves_a_configuration_change_alone() {
     let mut update = Box::pin(update);
     assert!(futures::poll!(&mut update).is_pending());
     let changes = FunctionChanges { timeout: Some(77), ..FunctionChanges::default() };
-    cloud
-        .update_function_configuration(here(&cloud), function("f"), changes, None)
-        .await
-        .expect("a change");
+    cloud.update_function_configuration(here(&cloud), function("f"), changes, None).await.expect("a change");
     let code = settled(&cloud, "f").await.settings.code;
     let record = update.await.expect("another change");
     assert_eq!(record.settings.timeout, 77);
@@ -222,6 +219,20 @@ async fn an_invocation_whose_function_went_holds_nothing() {
     while kept(&data) > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_knows_its_own_log_group() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    create(&cloud, "f", Vec::new()).await.expect("a function");
+    settled(&cloud, "f").await;
+    let group = Some("/another/group".to_owned());
+    let changes = FunctionChanges { log_group: group, ..FunctionChanges::default() };
+    cloud.update_function_configuration(here(&cloud), function("f"), changes, None).await.expect("a change");
+    let record = settled(&cloud, "f").await;
+    let prepared = cloud.prepare(&here(&cloud), &record).await.expect("prepared");
+    assert_eq!(prepared.spec.log_group, "/another/group");
 }
 
 #[tokio::test(flavor = "multi_thread")]

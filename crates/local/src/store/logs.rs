@@ -53,8 +53,10 @@ impl Store {
         tags: &BTreeMap<String, String>,
         now: i64,
     ) -> Result<bool, StoreError> {
-        let tags = serde_json::to_string(tags)
-            .map_err(|source| StoreError::DamagedRecord { what: format!("tags of log group {name}"), source })?;
+        let tags = serde_json::to_string(tags).map_err(|source| StoreError::DamagedRecord {
+            what: format!("tags of log group {name}"),
+            source,
+        })?;
         self.write(|transaction| {
             let is_new = add_group(transaction, scope, name, now)?;
             if is_new {
@@ -84,8 +86,10 @@ impl Store {
                 .map_err(StoreError::from)
         })?;
         text.map(|text| {
-            serde_json::from_str(&text)
-                .map_err(|source| StoreError::DamagedRecord { what: format!("tags of log group {name}"), source })
+            serde_json::from_str(&text).map_err(|source| StoreError::DamagedRecord {
+                what: format!("tags of log group {name}"),
+                source,
+            })
         })
         .transpose()
     }

@@ -7,7 +7,8 @@ use super::StoreError;
 
 /// One step for each version; step N turns a database of version N into one of version N + 1.
 /// Steps are only ever added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE layer_counters (
         account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL,
         last_version INTEGER NOT NULL,
@@ -76,9 +77,11 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (upload, number)
     ) WITHOUT ROWID;
     CREATE INDEX parts_by_sha256 ON parts (sha256);
-", "
+",
+    "
     ALTER TABLE log_groups ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
-"];
+",
+];
 
 /// Sets the connection up and brings the tables to the newest version.
 pub(super) fn prepare(connection: &mut Connection, path: &Utf8Path) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use insta::{allow_duplicates, assert_snapshot};
 use layercake_local::{
     interpreters::{FoundIn, Interpreter, Interpreters},
-    sandbox::{Isolation, RuntimeClient, Tuning},
+    sandbox::{Isolation, RuntimeClient, Sandbox, SandboxConfig, Tuning},
 };
 
 use crate::support::{Lab, interpreters, newest, runtimes, show};
@@ -23,7 +23,12 @@ async fn without_namespaces_layers_still_import_and_the_report_says_what_is_miss
         [p for p in sys.path if 'packages' in p and not p.startswith(event)], 'exit' in dir(__builtins__) or 'exit' in __builtins__]\n";
     for runtime in runtimes() {
         let lab = Lab::with(Isolation::ProcessOnly, Tuning::default());
-        assert_eq!(missing(&lab), "own file system, own processes, own IPC and host name, own user");
+        assert_eq!(
+            missing(&lab),
+            "own file system, own processes, own IPC and host name, own user, process limit"
+        );
+        let not_built: Vec<_> = lab.sandbox.isolation().not_built().map(|feature| feature.name).collect();
+        assert_eq!(not_built, ["own network", "memory limit"]);
         let mut function = lab.function(runtime, code);
         function.spec.opt = Some(lab.files(&[("python/in_layer.py", "WHO = 'layer'\n")]));
         let event = format!("\"{}\"", lab.path());
@@ -35,6 +40,20 @@ async fn without_namespaces_layers_still_import_and_the_report_says_what_is_miss
         let left = lab.path().join("work/tmp").read_dir_utf8().expect("a folder").count();
         assert_eq!(left, 0, "its /tmp is removed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_has_left_behind_is_removed() {
+    let lab = Lab::with(Isolation::ProcessOnly, Tuning::default());
+    let work = lab.path().join("work");
+    let left = work.join("tmp/0123");
+    fs_err::create_dir_all(left.join("folder")).expect("a folder");
+    fs_err::write(left.join("folder/file"), "").expect("a file");
+    let isolation = Isolation::ProcessOnly;
+    let next = Sandbox::new(SandboxConfig { work, interpreters: interpreters(), isolation });
+    assert!(!left.exists(), "a server that starts finds nothing of the last one");
+    next.shutdown().await;
+    lab.sandbox.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

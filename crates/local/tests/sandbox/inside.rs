@@ -23,6 +23,7 @@ async fn the_environment_variables_are_lambda_s() {
         let mut function =
             lab.function(runtime, "import os\ndef handler(event, context):\n    return dict(os.environ)\n");
         function.spec.variables = BTreeMap::from([("MINE".into(), "1 = 2".into())]);
+        function.spec.log_group = "/mine/of-NAME".into();
         let mut variables: BTreeMap<String, String> =
             serde_json::from_value(function.value("{}").await).expect("a map of texts");
         // What depends on run or version is checked apart.
@@ -49,7 +50,7 @@ async fn the_environment_variables_are_lambda_s() {
         AWS_LAMBDA_FUNCTION_NAME=NAME
         AWS_LAMBDA_FUNCTION_VERSION=$LATEST
         AWS_LAMBDA_INITIALIZATION_TYPE=on-demand
-        AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/NAME
+        AWS_LAMBDA_LOG_GROUP_NAME=/mine/of-NAME
         AWS_LAMBDA_LOG_STREAM_NAME=.../[$LATEST]
         AWS_LAMBDA_RUNTIME_API=127.0.0.1
         AWS_REGION=eu-west-1
@@ -165,6 +166,7 @@ def handler(event, context):
         'host name': socket.gethostname(),
         'local': os.listdir('/usr/local') if os.path.exists('/usr/local') else [],
         'open files': __import__('resource').getrlimit(__import__('resource').RLIMIT_NOFILE),
+        'process limit': __import__('resource').getrlimit(__import__('resource').RLIMIT_NPROC)[0],
         'descriptors': len(os.listdir('/proc/self/fd')),
         'privileges': [line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'NoNewPrivs'))],
     }
@@ -183,6 +185,9 @@ def handler(event, context):
         assert_eq!(seen["host name"], "sandbox");
         assert_eq!(seen["local"], json!([]));
         assert_eq!(seen["open files"], json!([1024, 1024]));
+        if lab.sandbox.isolation().missing().all(|feature| feature.name != "process limit") {
+            assert_eq!(seen["process limit"], 1024);
+        }
         assert_eq!(seen["descriptors"], 5, "stdin, stdout, stderr, the API, and the folder being read");
         assert_eq!(seen["privileges"], json!(["0000000000000000", "1"]));
         assert_eq!(seen["modes"], json!(["0o40755", "0o40755", "0o41777"]));

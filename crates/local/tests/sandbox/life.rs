@@ -110,6 +110,36 @@ async fn a_retired_function_starts_anew_and_a_new_revision_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retirement_can_spare_a_revision() {
+    let lab = Lab::new();
+    let old = lab.function(newest(), STREAM);
+    let mut new = old.clone();
+    new.spec.revision = "2".into();
+    let name = old.spec.function_name.to_string();
+    let (idle_old, idle_new) = (old.value("0").await, new.value("0").await);
+    let (busy_old, busy_new) = (old.clone(), new.clone());
+    let busy = tokio::spawn(async move { join_all([busy_old.value("1"), busy_new.value("1")]).await });
+    // They are busy when there is nobody left whom a second pair of calls could use.
+    let busy_too = tokio::spawn({
+        let (old, new) = (old.clone(), new.clone());
+        async move { join_all([old.value("1"), new.value("1")]).await }
+    });
+    eventually("the second pair", || processes_with(&name).len() == 4).await;
+    lab.sandbox.retire_except(&old.spec.function_arn(), "2").await;
+    let streams = [busy.await.expect("answers"), busy_too.await.expect("answers")].concat();
+    assert!(streams.contains(&idle_old) && streams.contains(&idle_new), "{streams:?}");
+    let (olds, news) = ([&streams[0], &streams[2]], [&streams[1], &streams[3]]);
+    assert!(news.contains(&&new.value("0").await), "the spared revision's environments are kept");
+    assert!(!olds.contains(&&old.value("0").await), "the other revision's are not, busy as they were");
+
+    lab.sandbox.retire_except(&old.spec.function_arn(), "2").await;
+    assert_eq!(processes_with(&name).len(), 2, "idle ones of the other revision end at once");
+    lab.sandbox.retire(&old.spec.function_arn()).await;
+    assert_eq!(processes_with(&name), Vec::<String>::new(), "a deletion spares none");
+    lab.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_environments_end_after_their_time() {
     let lab = Lab::with(Isolation::Best, Tuning { keep_idle: Duration::ZERO, ..Tuning::default() });
     let function = lab.function(newest(), STREAM);

@@ -7,7 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
-    sandbox::{Call, EnvironmentSpec, Isolation, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning},
+    sandbox::{
+        Call, EnvironmentSpec, Isolation, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning, log_group,
+    },
 };
 
 /// Every Python of this machine that a runtime can use.
@@ -74,10 +76,12 @@ impl Lab {
         let task = self.path().join("task").join(&name);
         fs_err::create_dir_all(&task).expect("a folder");
         fs_err::write(task.join("app.py"), code).expect("a file");
+        let function_name = name.parse().expect("a name");
         let spec = EnvironmentSpec {
             region: "eu-west-1".parse().expect("a region"),
             account: "123456789012".parse().expect("an account"),
-            function_name: name.parse().expect("a name"),
+            log_group: log_group(&function_name),
+            function_name,
             version: "$LATEST".into(),
             revision: "1".into(),
             runtime,
