@@ -107,8 +107,6 @@ fn the_command_line_does_the_write_ups_steps() {
         "pandas",
         "--log-type",
         "Tail",
-        "--cli-binary-format",
-        "raw-in-base64-out",
         "--payload",
         "{\"rows\": 3}",
         "response.json",

@@ -11,7 +11,7 @@ fn a_function_runs_with_its_layer_and_leaves_nothing() {
     let answer = env.run_ok(&["up", app.as_str(), "--event", r#"{"n": 1}"#]);
     assert!(answer.stdout.contains("event {'n': 1}\n"), "{}", answer.stdout);
     assert!(
-        answer.stdout.contains(r#"Response: {"word":"layered","from":"/opt/python/demo/__init__.py"}"#),
+        answer.stdout.contains(r#"Response: {"word": "layered", "from": "/opt/python/demo/__init__.py"}"#),
         "{}",
         answer.stdout
     );
@@ -371,4 +371,16 @@ else:
     drop(served);
     env.run_ok(&["down"]);
     assert_eq!(env.everything(), nothing());
+}
+
+#[test]
+fn the_cloud_may_lie_in_the_app() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let cloud = app.join("cloud");
+    let run = || env.run_json(&["up", app.as_str(), "--data", cloud.as_str(), "--json"]);
+    let first = run();
+    let again = run();
+    assert_eq!(again["function"]["change"], "unchanged", "{first:#} {again:#}");
+    env.run_ok(&["down", app.as_str(), "--data", cloud.as_str()]);
 }

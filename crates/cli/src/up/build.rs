@@ -16,6 +16,7 @@ use layercake_build::{
 use layercake_core::{
     aws::LayerVersionArn,
     hash::Sha256,
+    imports::test_modules_imported,
     limits,
     plan::{Finding, LayerPlan},
     report::{LayerReport, Published, StageTime, packages},
@@ -191,7 +192,9 @@ fn build_layer(
     times: &mut Vec<StageTime>,
 ) -> Result<BuiltLayer, CommandError> {
     let stage = ui.stage("build", "building the layer");
-    let plan = LayerPlan::new(wanted.target, &wheels.contents, wanted.arguments.profile)?;
+    let sources = wanted.app.python_sources()?;
+    let imported = sources.iter().flat_map(|(path, text)| test_modules_imported(path, text)).collect();
+    let plan = LayerPlan::for_app(wanted.target, &wheels.contents, wanted.arguments.profile, &imported)?;
     for finding in &plan.findings {
         match finding {
             Finding::TooLarge { .. } => return Err(too_large(finding)),

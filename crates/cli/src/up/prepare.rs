@@ -48,7 +48,10 @@ pub(crate) struct Wanted {
 /// Reads the app and decides. Nothing is written, nothing is asked over the network.
 pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, CommandError> {
     let event = event(&arguments.event)?;
-    let app = App::read(&arguments.app)?;
+    // Both may lie in the app's folder, and are no part of it.
+    let others: Vec<_> =
+        arguments.state.iter().cloned().chain([settings.cloud_or(None), settings.cache.clone()]).collect();
+    let app = App::read_without(&arguments.app, &others)?;
     let path = AppPath::find(&arguments.app)?;
     let interpreters = settings.interpreters();
     let target = target(&arguments, &app, &interpreters)?;

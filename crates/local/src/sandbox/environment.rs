@@ -330,7 +330,9 @@ impl Environment {
         let mut buffer = [0u8; 16_384];
         let mut read = 0;
         while read < PIPE {
-            match self.output.try_read(&mut buffer) {
+            // Asked of the kernel itself: tokio tries only what it knows to be readable, and may learn
+            // of an answer before it learns of what was printed earlier.
+            match nix::unistd::read(&self.output, &mut buffer) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => {
                     log.output(&buffer[..count]);

@@ -100,6 +100,7 @@ impl Cloud {
             scope: scope.clone(),
             group: record.running().logging.group.clone(),
             stream: outcome.log_stream.clone(),
+            function: Some(prepared.spec.function_name.to_string()),
             ingested: now(),
             events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
         });

@@ -195,7 +195,14 @@ impl Cloud {
             if !store.has_log_stream(&scope, &group, &stream)? {
                 return Err(LogsError::NoSuchStream);
             }
-            Ok(store.add_log_events(&[NewLogEvents { scope, group, stream, ingested: now(), events }])?)
+            Ok(store.add_log_events(&[NewLogEvents {
+                scope,
+                group,
+                stream,
+                function: None,
+                ingested: now(),
+                events,
+            }])?)
         })
         .await
     }

@@ -153,6 +153,27 @@ async fn what_a_crash_cut_off_is_taken_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn code_that_was_damaged_on_disk_fails_with_a_reason() {
+    let (_folder, data) = folder();
+    let first = cloud(&data);
+    create(&first, "f", Vec::new()).await.expect("a function");
+    let record = settled(&first, "f").await;
+    let pending = |stored: &mut FunctionRecord| {
+        (stored.state, stored.update) = (State::Pending, Update::None);
+        Ok::<_, LambdaError>(())
+    };
+    first.store.change_function(&here(&first), &record.name, pending).expect("changed");
+    first.store.close();
+    drop(first);
+    fs_err::remove_dir_all(data.join("trees")).expect("removed");
+    let hex = record.settings.code.to_hex();
+    fs_err::write(data.join("blobs").join(&hex[..2]).join(&hex), "no zip").expect("written");
+    let second = cloud(&data);
+    let State::Failed { reason } = settled(&second, "f").await.state else { panic!("it is damaged") };
+    assert!(reason.contains("not a readable zip"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_takes_nothing_more() {
     let (_folder, data) = folder();
     let first = cloud(&data);

@@ -15,6 +15,9 @@ pub(crate) struct NewLogEvents {
     pub(crate) group: String,
     /// The stream.
     pub(crate) stream: String,
+    /// The function whose log it is. When that is gone and so is the group, the events are
+    /// dropped: they must not bring back a group that was deleted after the function.
+    pub(crate) function: Option<String>,
     /// When they came in, in milliseconds since 1970.
     pub(crate) ingested: i64,
     /// Time in milliseconds since 1970, and text.
@@ -211,6 +214,9 @@ impl Store {
     pub(crate) fn add_log_events(&self, batches: &[NewLogEvents]) -> Result<(), StoreError> {
         self.write(|transaction| {
             for batch in batches {
+                if !is_wanted(transaction, batch)? {
+                    continue;
+                }
                 add_group(transaction, &batch.scope, &batch.group, batch.ingested)?;
                 add_stream(transaction, &batch.scope, &batch.group, &batch.stream, batch.ingested)?;
                 add_events(transaction, batch)?;
@@ -266,6 +272,19 @@ impl Store {
         }
         Ok(events)
     }
+}
+
+fn is_wanted(transaction: &Transaction<'_>, batch: &NewLogEvents) -> Result<bool, StoreError> {
+    let Some(function) = &batch.function else { return Ok(true) };
+    Ok(transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3)
+                 OR EXISTS (SELECT 1 FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?4)",
+        )?
+        .query_row(
+            params![batch.scope.account.as_str(), batch.scope.region.as_str(), function, batch.group],
+            |row| row.get(0),
+        )?)
 }
 
 fn add_group(transaction: &Transaction<'_>, scope: &Scope, name: &str, now: i64) -> Result<bool, StoreError> {

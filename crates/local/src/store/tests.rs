@@ -470,3 +470,28 @@ fn a_kill_at_any_moment_leaves_a_whole_store() {
         assert_eq!(kept, named);
     }
 }
+
+#[test]
+fn the_log_of_a_deleted_function_brings_no_group_back() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a store");
+    let late = |function: Option<&str>| {
+        let events = NewLogEvents {
+            scope: scope(),
+            group: "/aws/lambda/gone".to_owned(),
+            stream: "s".to_owned(),
+            function: function.map(str::to_owned),
+            ingested: 1,
+            events: vec![(1, "late".to_owned())],
+        };
+        store.add_log_events(&[events]).expect("written");
+        store.log_group_tags(&scope(), "/aws/lambda/gone").expect("readable").is_some()
+    };
+    assert!(!late(Some("gone")), "neither function nor group are there");
+    let tags = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+    assert!(store.create_log_group(&scope(), "/aws/lambda/gone", &tags, 1).expect("written"));
+    assert!(late(Some("gone")), "the group is there, so the log of its last run is kept");
+    assert_eq!(store.log_group_tags(&scope(), "/aws/lambda/gone").expect("readable"), Some(tags));
+    assert!(store.delete_log_group(&scope(), "/aws/lambda/gone").expect("written"));
+    assert!(late(None), "what a client writes is written");
+}

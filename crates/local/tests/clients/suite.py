@@ -267,11 +267,10 @@ def function_states():
     # Damaged data in a zip with a good directory.
     damaged = bytearray(zipped(app_py=ECHO * 50))
     damaged[60] ^= 0xFF
-    create(lam, "broken", wait=False, Code={"ZipFile": bytes(damaged)})
-    deadline = time.time() + 20
-    while (state := lam.get_function_configuration(FunctionName="broken"))["State"] == "Pending" and time.time() < deadline:
-        pass
-    assert state["State"] == "Failed" and state["StateReasonCode"] == "InvalidZipFileException" and "app.py" in state["StateReason"], state
+    said = ("InvalidParameterValueException", 400, "Could not unzip uploaded file. Please check your file, then try to upload again.")
+    refused(*said, create, lam=lam, name="broken", Code={"ZipFile": bytes(damaged)})
+    refused(*said, lam.update_function_code, FunctionName="f", ZipFile=bytes(damaged))
+    refused(*said, lam.publish_layer_version, LayerName="broken", Content={"ZipFile": bytes(damaged)})
 
 
 def rezipped(content):
