@@ -21,7 +21,7 @@ pub(super) enum Peer {
     Unknown,
 }
 
-/// Who opened the connection between these two ends. Blocks for about a tenth of a millisecond.
+/// Who opened the connection between these two ends. Blocks for some milliseconds.
 pub(super) fn of(theirs: SocketAddrV4, ours: SocketAddrV4, keeper: i32) -> Peer {
     let mut answer = Peer::Stranger;
     // A process whose parent ends meanwhile can be missed once, as its place in the tree changes.

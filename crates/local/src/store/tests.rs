@@ -366,14 +366,33 @@ fn a_newer_database_is_left_alone() {
 }
 
 #[test]
+fn a_tree_that_no_function_runs_from_goes_with_its_last_user() {
+    let (_folder, path) = folder();
+    let store = Store::open(&path).expect("a new store");
+    let content = blob(&store, &zip(&[("a", 0, "1")]));
+    let sha256 = content.sha256();
+    store.publish_layer_version(&scope(), layer("l", &content)).expect("a version");
+    drop(content);
+    let trees = [store.tree(sha256).expect("a tree"), store.tree(sha256).expect("the same tree")];
+    let [first, last] = trees;
+    drop(first);
+    assert_ne!(shown(&path.join("trees")), "");
+    drop(last);
+    assert_eq!(shown(&path.join("trees")), "");
+    assert!(store.open_blob(sha256).is_ok(), "the layer names it");
+}
+
+#[test]
 fn trees_do_not_survive_a_boot() {
     let (_folder, path) = folder();
     let store = Store::open(&path).expect("a new store");
     let content = blob(&store, &zip(&[("a", 0, "1")]));
     store.publish_layer_version(&scope(), layer("l", &content)).expect("a version");
-    drop(store.tree(content.sha256()).expect("a tree"));
-    drop(content);
-    drop(store);
+    let tree = store.tree(content.sha256()).expect("a tree");
+    // Closed first, so that the tree is left behind as a killed process leaves it.
+    store.close();
+    drop((tree, content, store));
+    assert_ne!(shown(&path.join("trees")), "");
     fs_err::write(path.join("trees-of-boot"), "another boot").expect("a note");
     let store = Store::open(&path).expect("the store");
     assert_eq!(shown(&path.join("trees")), "");
