@@ -62,12 +62,41 @@ pub(super) fn prepare(work: &Utf8Path, interpreter: &Interpreter) -> io::Result<
     Ok(ClientFiles { source, bytecode: compiled.is_ok().then_some(bytecode) })
 }
 
-/// Makes a file whole or not at all.
+/// Makes a file whole or not at all, also when several environments start at the same time.
 fn write_once(path: &Utf8Path, write: impl FnOnce(&Utf8Path) -> io::Result<()>) -> io::Result<()> {
     if path.is_file() {
         return Ok(());
     }
-    let partial = Utf8PathBuf::from(format!("{path}.{}", std::process::id()));
-    write(&partial)?;
-    fs_err::rename(partial, path)
+    let folder = path.parent().unwrap_or(Utf8Path::new("."));
+    let partial = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?.into_temp_path();
+    let target = Utf8Path::from_path(&partial).ok_or_else(|| io::Error::other("a name that is not UTF-8"))?;
+    write(target)?;
+    // Functions run as somebody else and must read it.
+    fs_err::set_permissions(target, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    partial.persist(path).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_at_once_make_one_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = Utf8Path::from_path(folder.path()).expect("UTF-8").join("file");
+        for round in 0..50 {
+            let barrier = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        write_once(&path, |target| fs_err::write(target, "whole")).expect("written");
+                    });
+                }
+            });
+            assert_eq!(fs_err::read_to_string(&path).expect("there"), "whole", "round {round}");
+            fs_err::remove_file(&path).expect("removed");
+        }
+        assert_eq!(folder.path().read_dir().expect("readable").count(), 0, "nothing half-made is left");
+    }
 }
