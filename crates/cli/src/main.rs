@@ -4,13 +4,19 @@
 //! logic that a library test should reach.
 
 mod args;
+mod build;
+mod cache;
+mod check;
 mod cloud;
+mod diff;
 mod down;
 mod error;
 mod journals;
 mod local;
+mod lock;
 mod registry;
 mod settings;
+mod show;
 mod ui;
 mod up;
 
@@ -49,6 +55,12 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
         match arguments.command {
             Command::Up(up) => up::run(&common, *up, ui).await,
             Command::Down(down) => down::run(&common, down, ui).await,
+            Command::Build(build) => build::run(&common, *build, ui).await,
+            Command::Lock(lock) => lock::run(&common, *lock, ui).await,
+            Command::Check(check) => check::run(&common, check, ui).await,
+            Command::Show(show) => show::run(&common, show, ui).await,
+            Command::Diff(diff) => diff::run(&common, diff, ui).await,
+            Command::Cache(cache) => cache::run(&common, cache, ui).await,
             Command::Local(local) => local::run(&common, &local, ui).await,
         }
     });

@@ -7,6 +7,8 @@
 pub mod app;
 pub mod aws;
 pub mod cached_wheel;
+pub mod contents;
+pub mod elf;
 pub mod hash;
 pub mod hint;
 pub mod imports;

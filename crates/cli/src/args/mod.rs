@@ -1,5 +1,11 @@
 //! What was typed, as clap reads it. What it means here is `settings`' work.
 
+mod build;
+mod cache;
+mod check;
+mod lock;
+mod show;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use layercake_core::{
@@ -7,6 +13,12 @@ use layercake_core::{
     plan::Profile,
     target::{Arch, Runtime},
 };
+
+pub(crate) use build::Build;
+pub(crate) use cache::Cache;
+pub(crate) use check::Check;
+pub(crate) use lock::Lock;
+pub(crate) use show::{Diff, Show};
 
 /// Python dependencies on AWS Lambda: layer, function, test run and clean-up in one command.
 #[derive(Debug, Parser)]
@@ -45,6 +57,18 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Remove everything that `up` made, newest first.
     Down(Down),
+    /// Build a layer's zip from requirements, a project, a lock or wheels.
+    Build(Box<Build>),
+    /// Write the lock file pylock.toml (PEP 751): versions and hashes for every target asked for.
+    Lock(Box<Lock>),
+    /// Tell whether a layer will run on Lambda, before it is uploaded.
+    Check(Check),
+    /// Show what is in a zip and what it costs.
+    Show(Show),
+    /// Compare two zips: packages and files added, removed, changed.
+    Diff(Diff),
+    /// Look after the cache.
+    Cache(Cache),
     /// Serve the local cloud for other clients: Lambda, S3, IAM, STS and Logs on one port.
     Local(Local),
 }

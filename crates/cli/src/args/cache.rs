@@ -1,0 +1,6 @@
+//! Arguments of `cache`.
+
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub(crate) struct Cache {}

@@ -1,0 +1,6 @@
+//! Arguments of `lock`.
+
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub(crate) struct Lock {}
