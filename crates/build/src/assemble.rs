@@ -1,9 +1,11 @@
-//! Writing a plan to a zip: the wheels' entries as they are, still compressed, under new names.
+//! Writing a plan to a zip: the wheels' entries and what was derived from them as they are, still
+//! compressed, under new names.
 //!
-//! Owns the way from [`LayerPlan`] and [`WheelSet`] to a file. Decides nothing: the plan says what
+//! Owns the way from [`LayerPlan`], [`WheelSet`] and [`DerivedSet`] to a file. Decides nothing: the plan says what
 //! goes in, in which order and with which mode.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Write},
     os::unix::fs::FileExt as _,
@@ -13,12 +15,13 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::{
     Hint,
+    derived::Derivation,
     hash::Sha256,
-    plan::LayerPlan,
-    zip::{EntryHeader, ZipWriter},
+    plan::{LayerPlan, PlannedFile, Source},
+    zip::{Entry, EntryHeader, ZipWriter},
 };
 
-use crate::fetch::WheelSet;
+use crate::{derive::DerivedSet, fetch::WheelSet};
 
 /// Bytes that are handed to the hashing thread and to the disk at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -66,12 +69,12 @@ pub enum AssembleError {
         source: io::Error,
     },
     /// The plan speaks of other wheels than the set has.
-    #[error("the plan does not belong to these wheels: there is no entry {entry} in wheel {wheel}")]
+    #[error("the plan does not belong to these wheels: wheel {wheel} has nothing for `{path}`")]
     OtherWheels {
         /// Number of the wheel.
         wheel: usize,
-        /// Number of the entry.
-        entry: usize,
+        /// The planned file.
+        path: String,
     },
 }
 
@@ -105,27 +108,21 @@ impl Hint for AssembleError {
 ///
 /// # Errors
 /// [`AssembleError`]; nothing is left at `path` that was not there before.
-pub fn assemble(plan: &LayerPlan, wheels: &WheelSet, path: &Utf8Path) -> Result<LayerZip, AssembleError> {
-    let sources = open_wheels(wheels)?;
+pub fn assemble(
+    plan: &LayerPlan,
+    wheels: &WheelSet,
+    derived: &DerivedSet,
+    path: &Utf8Path,
+) -> Result<LayerZip, AssembleError> {
+    let mut sources = Sources { wheels, derived, open: BTreeMap::new(), buffer: Vec::new() };
     write_beside(path, |sink| {
         let mut zip = ZipWriter::new(sink);
-        let mut buffer = Vec::new();
         for file in &plan.files {
-            let (Some(source), Some(entry)) = (
-                sources.get(file.wheel),
-                wheels.contents.get(file.wheel).and_then(|wheel| wheel.archive.entries.get(file.entry)),
-            ) else {
-                return Err(AssembleError::OtherWheels { wheel: file.wheel, entry: file.entry });
-            };
-            if buffer.len() < entry.data.len() {
-                // Made anew, not resized: new zeroed memory costs nothing.
-                buffer = vec![0; entry.data.len().next_power_of_two()];
+            if let Source::Text(text) = &file.source {
+                zip.file_from_bytes(&file.path, file.mode, text.as_bytes()).map_err(cannot_write(path))?;
+                continue;
             }
-            let data = &mut buffer[..entry.data.len()];
-            source.read_exact_at(data, entry.data.start as u64).map_err(|source| AssembleError::Wheel {
-                path: wheels.files[file.wheel].path.clone(),
-                source,
-            })?;
+            let (entry, data) = sources.read(file)?;
             let header = EntryHeader {
                 path: &file.path,
                 method: entry.method,
@@ -141,15 +138,52 @@ pub fn assemble(plan: &LayerPlan, wheels: &WheelSet, path: &Utf8Path) -> Result<
     })
 }
 
-fn open_wheels(wheels: &WheelSet) -> Result<Vec<File>, AssembleError> {
-    wheels
-        .files
-        .iter()
-        .map(|wheel| {
-            File::open(&wheel.path)
-                .map_err(|source| AssembleError::Wheel { path: wheel.path.clone(), source })
-        })
-        .collect()
+/// The files that a layer is made of, each opened when it is first needed.
+struct Sources<'a> {
+    wheels: &'a WheelSet,
+    derived: &'a DerivedSet,
+    open: BTreeMap<(usize, Option<Derivation>), (Utf8PathBuf, File)>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Sources<'a> {
+    /// A planned file's entry and its data, still packed.
+    fn read(&mut self, file: &PlannedFile) -> Result<(&'a Entry, &[u8]), AssembleError> {
+        let other = || AssembleError::OtherWheels { wheel: file.wheel, path: file.path.clone() };
+        let (derivation, entry) = match &file.source {
+            Source::Wheel(number) => {
+                let contents = self.wheels.contents.get(file.wheel);
+                (None, contents.and_then(|wheel| wheel.archive.entries.get(*number)))
+            }
+            Source::Derived(derivation, number) => {
+                let archive = self.derived.files.get(file.wheel).and_then(|files| files.archive(*derivation));
+                (Some(*derivation), archive.and_then(|archive| archive.entries.get(*number)))
+            }
+            Source::Text(_) => (None, None),
+        };
+        let entry = entry.ok_or_else(other)?;
+        let place = (file.wheel, derivation);
+        if !self.open.contains_key(&place) {
+            let path = match derivation {
+                None => self.wheels.files.get(file.wheel).map(|wheel| wheel.path.clone()),
+                Some(derivation) => self.derived.pack(file.wheel, derivation),
+            };
+            let path = path.ok_or_else(other)?;
+            let opened = File::open(&path)
+                .map_err(|source| AssembleError::Wheel { path: path.clone(), source })?;
+            self.open.insert(place, (path, opened));
+        }
+        let (path, opened) = self.open.get(&place).ok_or_else(other)?;
+        if self.buffer.len() < entry.data.len() {
+            // Made anew, not resized: new zeroed memory costs nothing.
+            self.buffer = vec![0; entry.data.len().next_power_of_two()];
+        }
+        let data = &mut self.buffer[..entry.data.len()];
+        opened
+            .read_exact_at(data, entry.data.start as u64)
+            .map_err(|source| AssembleError::Wheel { path: path.clone(), source })?;
+        Ok((entry, data))
+    }
 }
 
 fn cannot_write(path: &Utf8Path) -> impl Fn(io::Error) -> AssembleError + use<> {

@@ -11,12 +11,14 @@ mod cloud;
 mod diff;
 mod down;
 mod error;
+mod inputs;
 mod journals;
 mod local;
 mod lock;
 mod registry;
 mod settings;
 mod show;
+mod stages;
 mod ui;
 mod up;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{wheel::WheelFacts, zip::Archive};
 
 /// Raised when the stored form changes, or what [`WheelFacts`] looks for.
-pub const CACHED_WHEEL_FORMAT: u32 = 2;
+pub const CACHED_WHEEL_FORMAT: u32 = 3;
 
 /// A wheel that was looked through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

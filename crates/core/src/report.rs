@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     aws::{FunctionName, Handler, LayerVersionArn},
     hash::Sha256,
-    plan::{Finding, LayerPlan, Reason, Tally},
+    plan::{ExcludedFile, Finding, LayerPlan, Profile, Reason, Tally, fit::Pulled},
     resolution::Resolution,
     target::Target,
 };
@@ -70,6 +70,12 @@ pub struct LayerReport {
     pub excluded: BTreeMap<Reason, Tally>,
     /// What the plan found.
     pub findings: Vec<Finding>,
+    /// What was done to make it fit.
+    #[serde(default)]
+    pub pulled: Vec<Pulled>,
+    /// Targets without bytecode, for want of an interpreter.
+    #[serde(default)]
+    pub without_bytecode: Vec<Target>,
     /// The version on the endpoint.
     pub arn: LayerVersionArn,
     /// How it came there.
@@ -87,6 +93,71 @@ pub struct Package {
     pub wheel: String,
     /// Unpacked bytes in the layer.
     pub unzipped: u64,
+}
+
+/// Everything that `build` did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuildReport {
+    /// [`REPORT_FORMAT`] of the writer.
+    pub format: u32,
+    /// What it was built for.
+    pub targets: Vec<Target>,
+    /// How much was kept.
+    pub profile: Profile,
+    /// The zips; without hash and path in a dry run, which writes none.
+    pub layers: Vec<ZipReport>,
+    /// The packages.
+    pub packages: Vec<BuiltPackage>,
+    /// What was left out, by reason.
+    pub excluded: BTreeMap<Reason, Tally>,
+    /// Every file that was left out, in a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded_files: Vec<ExcludedFile>,
+    /// What the plan found.
+    pub findings: Vec<Finding>,
+    /// What was done to make it fit.
+    pub pulled: Vec<Pulled>,
+    /// Targets without bytecode, for want of an interpreter.
+    pub without_bytecode: Vec<Target>,
+    /// How long each stage took.
+    pub stages: Vec<StageTime>,
+}
+
+/// A layer's zip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZipReport {
+    /// Which part of a split layer it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// Where it was written.
+    pub path: Option<String>,
+    /// Files in it.
+    pub files: u64,
+    /// Its size in bytes.
+    pub zipped: u64,
+    /// Sum of its files in bytes.
+    pub unzipped: u64,
+    /// Its hash.
+    pub sha256: Option<Sha256>,
+}
+
+/// A package of a built layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The wheel.
+    pub wheel: String,
+    /// What the wheel was chosen for.
+    pub target: Target,
+    /// Files in the layer.
+    pub files: u64,
+    /// Unpacked bytes in the layer.
+    pub unzipped: u64,
+    /// Bytes in the zip.
+    pub zipped: u64,
 }
 
 /// How a layer version came to be on the endpoint.
@@ -225,6 +296,25 @@ impl Figures {
             init_ms: field("Init Duration").and_then(|value| value.parse().ok()),
         })
     }
+}
+
+/// The packages of a built layer. The plan numbers the wheels of all resolutions, one after the
+/// other.
+pub fn built_packages(resolutions: &[Resolution], plan: &LayerPlan) -> Vec<BuiltPackage> {
+    resolutions
+        .iter()
+        .flat_map(|resolution| resolution.wheels.iter().map(|wheel| (resolution.target, wheel)))
+        .zip(&plan.wheels)
+        .map(|((target, wheel), planned)| BuiltPackage {
+            name: wheel.name.clone(),
+            version: wheel.version.clone(),
+            wheel: wheel.filename.clone(),
+            target,
+            files: planned.files,
+            unzipped: planned.unzipped,
+            zipped: planned.packed,
+        })
+        .collect()
 }
 
 /// The packages of a layer with what each weighs.

@@ -38,6 +38,43 @@ pub struct ResolvedWheel {
     /// Whether the user asked for it by name; other packages may need it all the same.
     #[serde(default)]
     pub asked: bool,
+    /// What it was built from, when it is no wheel that somebody published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// What a wheel was built from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Source {
+    /// A source distribution: on an index, at an address of its own, or a file.
+    Archive {
+        /// Where it is. Never holds credentials.
+        url: String,
+        /// Its hash.
+        sha256: Sha256,
+        /// The folder in it that holds the project, when that is not its top.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subdirectory: Option<String>,
+    },
+    /// A commit of a git repository.
+    Git {
+        /// The repository. Never holds credentials.
+        url: String,
+        /// The commit, in full.
+        commit: String,
+        /// What was asked for: a branch, a tag or a commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requested: Option<String>,
+        /// The folder in it that holds the project, when that is not its top.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subdirectory: Option<String>,
+    },
+    /// A folder of this machine. Nothing vouches for what it will hold tomorrow.
+    Folder {
+        /// The folder.
+        path: String,
+    },
 }
 
 impl Resolution {

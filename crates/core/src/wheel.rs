@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Hint,
+    contents::Metadata,
+    elf::{self, ElfFacts},
     imports::{self, TestFolders},
     literals::{self, Named},
     zip::{Archive, Entry, EntryKind, ZipError},
@@ -130,7 +132,7 @@ const PYTHON_SCRIPT: &[u8] = b"#!python";
 /// What only a compiler reads, by ending, unless code names it.
 pub(crate) const SOURCE_ENDINGS: &[&str] = &[
     "a", "c", "cc", "cpp", "cu", "cuh", "cxx", "f", "f77", "f90", "f95", "h", "hh", "hpp", "hxx", "pxd",
-    "pxi", "pyx",
+    "pxi", "pyx", "tp",
 ];
 
 /// What only a type checker reads, by ending, unless code names it.
@@ -152,47 +154,128 @@ pub struct WheelFacts {
     /// Entries of `*.data/scripts/` that start with `#!python`: they need the installer to write
     /// an interpreter into them (binary distribution format).
     pub python_scripts: BTreeSet<String>,
+    /// Entries that are shared libraries or programs (ELF), with what the loader reads of them.
+    pub libraries: BTreeMap<String, ElfFacts>,
+    /// `Requires-Dist` of METADATA, each as written (PEP 508).
+    pub requires: Vec<String>,
+    /// `Requires-Python` of METADATA, as written.
+    pub requires_python: Option<String>,
+}
+
+/// Looks through a wheel's entries one by one, in any order and on any thread.
+pub struct FactFinder<'a> {
+    test_folders: TestFolders<'a>,
+    seldom_read: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> FactFinder<'a> {
+    /// For a wheel that [`check_wheel`] accepted.
+    pub fn new(archive: &'a Archive) -> Self {
+        Self { test_folders: archive.test_folders(), seldom_read: files_by_name(archive) }
+    }
+
+    /// How many bytes of an entry it wants to see first, at most; nothing when the entry tells
+    /// nothing.
+    pub fn wants(&self, entry: &Entry) -> Option<u64> {
+        if entry.kind != EntryKind::File {
+            None
+        } else if is_script(&entry.path) {
+            Some(PYTHON_SCRIPT.len() as u64)
+        } else if is_module(entry) || is_metadata(&entry.path) {
+            Some(LARGEST_MODULE)
+        } else if may_be_library(&entry.path) {
+            Some(ELF_MAGIC.len() as u64)
+        } else {
+            None
+        }
+    }
+
+    /// What an entry tells. `bytes` are those that [`Self::wants`] asked for; `read` gives all of
+    /// them, for a library.
+    ///
+    /// # Errors
+    /// What `read` answers.
+    pub fn look<E>(
+        &self,
+        entry: &Entry,
+        bytes: &[u8],
+        read: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<WheelFacts, E> {
+        let mut facts = WheelFacts::default();
+        if bytes.starts_with(ELF_MAGIC) {
+            // A damaged library is the loader's to refuse; nothing is known of it here.
+            if let Ok(Some(elf)) = elf::read(&read()?) {
+                facts.libraries.insert(entry.path.clone(), elf);
+            }
+        } else if is_script(&entry.path) {
+            if bytes.starts_with(PYTHON_SCRIPT) {
+                facts.python_scripts.insert(entry.path.clone());
+            }
+        } else if is_metadata(&entry.path) {
+            facts.collect_metadata(bytes);
+        } else if is_module(entry) {
+            let source = String::from_utf8_lossy(bytes);
+            let path = below_site_packages(&entry.path);
+            let imported = imports::test_modules_imported(path, &source);
+            if !self.test_folders.hold(path) {
+                facts.imported_tests = imported;
+                facts.collect_named(&source, &self.seldom_read);
+            } else if !imported.is_empty() {
+                facts.imports_of_tests.push((path.to_owned(), imported));
+            }
+        }
+        Ok(facts)
+    }
 }
 
 impl WheelFacts {
-    /// Looks through a wheel's Python sources.
+    /// Looks through a wheel.
     ///
-    /// `read` gives unpacked bytes of an entry, at most so many of its first; it is called for
-    /// every `.py` file and every script once. [`check_wheel`] has refused larger modules.
+    /// `read` gives unpacked bytes of an entry, at most so many of its first. [`check_wheel`] has
+    /// refused larger modules.
     ///
     /// # Errors
     /// What `read` answers.
     pub fn collect<E>(
         archive: &Archive,
-        mut read: impl FnMut(&Entry, u64) -> Result<Vec<u8>, E>,
+        read: impl Fn(&Entry, u64) -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
+        let finder = FactFinder::new(archive);
         let mut facts = Self::default();
-        let test_folders = archive.test_folders();
-        let seldom_read = files_by_name(archive);
-        for entry in archive.entries.iter().filter(|entry| entry.kind == EntryKind::File) {
-            if is_script(&entry.path) {
-                if read(entry, PYTHON_SCRIPT.len() as u64)?.starts_with(PYTHON_SCRIPT) {
-                    facts.python_scripts.insert(entry.path.clone());
-                }
-                continue;
-            }
-            if !is_module(entry) {
-                continue;
-            }
-            let bytes = read(entry, LARGEST_MODULE)?;
-            let source = String::from_utf8_lossy(&bytes);
-            let path = below_site_packages(&entry.path);
-            let imported = imports::test_modules_imported(path, &source);
-            if test_folders.hold(path) {
-                if !imported.is_empty() {
-                    facts.imports_of_tests.push((path.to_owned(), imported));
-                }
-            } else {
-                facts.imported_tests.extend(imported);
-                facts.collect_named(&source, &seldom_read);
+        for entry in &archive.entries {
+            if let Some(most) = finder.wants(entry) {
+                facts.add(finder.look(entry, &read(entry, most)?, || read(entry, u64::MAX))?);
             }
         }
         Ok(facts)
+    }
+
+    /// Adds what another entry tells. The entries must come in the archive's order.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            imported_tests,
+            imports_of_tests,
+            named_files,
+            named_endings,
+            python_scripts,
+            libraries,
+            requires,
+            requires_python,
+        } = other;
+        self.imported_tests.extend(imported_tests);
+        self.imports_of_tests.extend(imports_of_tests);
+        self.named_files.extend(named_files);
+        self.named_endings.extend(named_endings);
+        self.python_scripts.extend(python_scripts);
+        self.libraries.extend(libraries);
+        self.requires.extend(requires);
+        self.requires_python = self.requires_python.take().or(requires_python);
+    }
+
+    fn collect_metadata(&mut self, bytes: &[u8]) {
+        let metadata = Metadata::read(&String::from_utf8_lossy(bytes));
+        self.requires = metadata.requires;
+        self.requires_python = metadata.requires_python;
     }
 
     fn collect_named(&mut self, source: &str, seldom_read: &BTreeMap<&str, BTreeSet<&str>>) {
@@ -236,6 +319,20 @@ fn files_by_name(archive: &Archive) -> BTreeMap<&str, BTreeSet<&str>> {
         }
     }
     names
+}
+
+/// The first bytes of a library or program.
+pub const ELF_MAGIC: &[u8] = b"\x7fELF";
+
+/// Whether an entry's name lets it be a library or a program.
+fn may_be_library(path: &str) -> bool {
+    let name = file_name(path);
+    name.contains(".so") || !name.contains('.')
+}
+
+/// Whether it is the wheel's own METADATA.
+fn is_metadata(path: &str) -> bool {
+    path.strip_suffix("/METADATA").is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
 }
 
 fn is_module(entry: &Entry) -> bool {
@@ -398,13 +495,13 @@ mod tests {
     #[test]
     fn only_the_beginning_of_a_script_is_read() {
         let archive = Archive { entries: vec![entry("x-1.data/scripts/run", 1 << 31), entry("x.py", 5)] };
-        let mut asked = Vec::new();
+        let asked = std::cell::RefCell::new(Vec::new());
         let facts = WheelFacts::collect(&archive, |entry, most| {
-            asked.push((entry.path.clone(), most));
+            asked.borrow_mut().push((entry.path.clone(), most));
             Ok::<_, ZipError>(b"#!python".to_vec())
         })
         .expect("everything is read");
-        assert_eq!(asked, [("x-1.data/scripts/run".to_owned(), 8), ("x.py".to_owned(), LARGEST_MODULE)]);
+        assert_eq!(asked.into_inner(), [("x-1.data/scripts/run".to_owned(), 8), ("x.py".to_owned(), LARGEST_MODULE)]);
         assert_eq!(facts.python_scripts.len(), 1);
     }
 

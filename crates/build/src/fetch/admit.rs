@@ -5,8 +5,8 @@
 
 use layercake_core::{
     resolution::ResolvedWheel,
-    wheel::{WheelError, WheelFacts, WheelFilename, check_wheel, normalised_name},
-    zip::{Archive, ReadLimits, inflate_start, verify},
+    wheel::{FactFinder, WheelError, WheelFacts, WheelFilename, check_wheel, normalised_name},
+    zip::{Archive, ReadLimits, ZipError, inflate, inflate_start, verify},
 };
 use rayon::prelude::*;
 
@@ -34,13 +34,27 @@ pub(super) fn admit(wheel: &ResolvedWheel, place: &Place) -> Result<Opened, Fetc
 fn look_through(bytes: &[u8]) -> Result<(Archive, WheelFacts), WheelError> {
     let archive = Archive::read(bytes, &ReadLimits::WHEEL)?;
     check_wheel(&archive)?;
-    match archive.entries.par_iter().find_map_first(|entry| verify(bytes, entry).err()) {
-        Some(error) => Err(error.into()),
-        None => {
-            let facts = WheelFacts::collect(&archive, |entry, most| inflate_start(bytes, entry, most))?;
-            Ok((archive, facts))
-        }
+    let finder = FactFinder::new(&archive);
+    let found: Vec<Result<WheelFacts, ZipError>> = archive
+        .entries
+        .par_iter()
+        .map(|entry| {
+            let Some(most) = finder.wants(entry) else {
+                return verify(bytes, entry).map(|()| WheelFacts::default());
+            };
+            let start = inflate_start(bytes, entry, most)?;
+            // Only an entry that is looked at whole was verified with that.
+            if entry.size > most && !start.starts_with(layercake_core::wheel::ELF_MAGIC) {
+                verify(bytes, entry)?;
+            }
+            finder.look(entry, &start, || inflate(bytes, entry))
+        })
+        .collect();
+    let mut facts = WheelFacts::default();
+    for found in found {
+        facts.add(found?);
     }
+    Ok((archive, facts))
 }
 
 /// The file name, the `.dist-info` folder and the pin must speak of one package and one version: an

@@ -196,6 +196,7 @@ mod tests {
             size: None,
             required_by: Vec::new(),
             asked: true,
+            source: None,
         };
         let mut file = PartialFile::open(&path, &wheel, &Silent).expect("the folder is writable");
         assert_eq!(file.limit, 4 << 30);

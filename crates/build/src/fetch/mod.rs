@@ -5,6 +5,7 @@
 
 mod admit;
 mod download;
+mod measure;
 mod store;
 
 use std::sync::{
@@ -19,6 +20,8 @@ use layercake_core::{
     resolution::{Resolution, ResolvedWheel},
     wheel::{WheelContents, WheelError},
 };
+
+pub(crate) use measure::measure;
 
 use crate::resolve::{PackageIndex, ResolveError};
 

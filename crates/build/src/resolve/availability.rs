@@ -10,19 +10,22 @@ use uv_normalize::PackageName;
 use uv_pep440::{Version, VersionSpecifiers};
 use uv_platform_tags::Tags;
 
-use super::{ResolveError, client::Connection, failure, target_tags};
+use super::{Digest, ResolveError, client::Connection, failure, target_tags};
 
 /// The files of one version of a package.
 pub(super) struct Release {
     pub(super) version: Version,
     pub(super) wheels: Vec<ReleaseWheel>,
     pub(super) has_source: bool,
+    /// The hashes of its source distributions.
+    source_digests: Vec<Digest>,
 }
 
 /// A wheel, as far as its file name and `Requires-Python` tell.
 pub(super) struct ReleaseWheel {
     filename: WheelFilename,
     requires_python: Option<VersionSpecifiers>,
+    digests: Vec<Digest>,
 }
 
 impl Release {
@@ -32,6 +35,15 @@ impl Release {
             wheel.filename.is_compatible(tags)
                 && wheel.requires_python.as_ref().is_none_or(|python| target_tags::admits(python, target))
         })
+    }
+}
+
+impl Release {
+    /// Whether it has a file that fits these tags, or a source distribution, with one of these hashes.
+    pub(super) fn has_allowed(&self, allowed: &[Digest], tags: &Tags) -> bool {
+        let any = |digests: &[Digest]| digests.iter().any(|digest| allowed.contains(digest));
+        any(&self.source_digests)
+            || self.wheels.iter().any(|wheel| wheel.filename.is_compatible(tags) && any(&wheel.digests))
     }
 }
 
@@ -55,12 +67,29 @@ pub(super) async fn releases(
     index: &Connection,
     package: &PackageName,
 ) -> Result<Vec<Release>, ResolveError> {
+    let mut releases: Vec<Release> = Vec::new();
+    for entry in index.found_links.clone().into_parts().0 {
+        let (filename, file, _) = entry.into_parts();
+        if filename.name() == package {
+            let version = filename.version().clone();
+            releases.push(release_of(version, std::iter::once((filename, file))));
+        }
+    }
     let answers = index
         .client
         .simple_detail(package, None, &IndexCapabilities::default(), &index.downloads)
         .await
-        .map_err(|error| failure::of_client(&error))?;
-    let mut releases: Vec<Release> = Vec::new();
+        .map_err(|error| match error.kind() {
+            uv_client::ErrorKind::NoIndex(_) => {
+                ResolveError::NoSuchPackage { package: package.to_string(), origin: None }
+            }
+            _ => failure::of_client(&error),
+        });
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(ResolveError::NoSuchPackage { .. }) if !releases.is_empty() => Vec::new(),
+        Err(error) => return Err(error),
+    };
     for (_, answer) in answers {
         match answer {
             MetadataFormat::Simple(archive) => {
@@ -77,6 +106,16 @@ pub(super) async fn releases(
         }
     }
     releases.sort_by(|a, b| a.version.cmp(&b.version));
+    // A version may be on the index and in a `--find-links` place.
+    releases.dedup_by(|other, release| {
+        let same = other.version == release.version;
+        if same {
+            release.wheels.append(&mut other.wheels);
+            release.has_source |= other.has_source;
+            release.source_digests.append(&mut other.source_digests);
+        }
+        same
+    });
     Ok(releases)
 }
 
@@ -84,17 +123,22 @@ fn release_of(
     version: Version,
     files: impl Iterator<Item = (DistFilename, uv_distribution_types::File)>,
 ) -> Release {
-    let mut release = Release { version, wheels: Vec::new(), has_source: false };
+    let mut release =
+        Release { version, wheels: Vec::new(), has_source: false, source_digests: Vec::new() };
     for (filename, file) in files {
         if file.yanked.as_ref().is_some_and(|yanked| yanked.is_yanked()) {
             continue;
         }
+        let digests = file.hashes.iter().filter_map(|hash| hash.to_string().parse().ok()).collect();
         match filename {
             DistFilename::WheelFilename(filename) => {
                 let requires_python = file.requires_python.as_deref().cloned();
-                release.wheels.push(ReleaseWheel { filename, requires_python });
+                release.wheels.push(ReleaseWheel { filename, requires_python, digests });
             }
-            DistFilename::SourceDistFilename(_) => release.has_source = true,
+            DistFilename::SourceDistFilename(_) => {
+                release.has_source = true;
+                release.source_digests.extend(digests);
+            }
         }
     }
     release

@@ -2,24 +2,27 @@
 //! its cache of index pages.
 //!
 //! Owns the async runtime, so that the rest of the crate is ordinary blocking code. Never shows
-//! credentials: they live in uv's client, and every address that leaves here has none.
+//! credentials: they live in uv's client, and every address that leaves here has none. What is
+//! asked for and how it is reached is in [`super::settings`].
 
 use std::{
-    fmt,
     io::{self, Read as _},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use camino::Utf8PathBuf;
 use tokio::sync::{OnceCell, Semaphore};
 use uv_cache::Cache;
-use uv_client::{BaseClientBuilder, Certificates, Connectivity, RegistryClient, RegistryClientBuilder};
+use uv_client::{
+    BaseClientBuilder, Certificates, Connectivity, FlatIndexClient, FlatIndexEntries, RegistryClient,
+    RegistryClientBuilder,
+};
+use uv_configuration::KeyringProviderType;
 use uv_distribution_types::{Index, IndexLocations, IndexUrl};
 use uv_redacted::DisplaySafeUrl;
 use uv_resolver::ExcludeNewer;
 
-use super::{ResolveError, failure};
+use super::{IndexOptions, IndexSettings, ResolveError, failure, settings::shown_address};
 
 /// uv's resolver and its HTTP stack recurse deeply; the default 2 MiB of a thread are too few.
 const STACK_BYTES: usize = 16 << 20;
@@ -28,71 +31,16 @@ const REQUESTS: usize = 16;
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which indexes to ask.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct IndexSettings {
-    /// In place of the public index.
-    pub index_url: Option<String>,
-    /// Asked before it. The first index that has a package is the only one asked for it.
-    pub extra_index_urls: Vec<String>,
-}
+/// The package indexes, reachable. Connects when first asked. Copies share one connection.
+#[derive(Clone)]
+pub struct PackageIndex(Arc<Shared>);
 
-impl IndexSettings {
-    /// These settings, and the others' index when these name none. The extra indexes of both count,
-    /// these before the others'.
-    pub fn or(mut self, other: Self) -> Self {
-        self.index_url = self.index_url.or(other.index_url);
-        self.extra_index_urls.extend(other.extra_index_urls);
-        self
-    }
-}
-
-impl fmt::Debug for IndexSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |url: &String| shown_address(url);
-        f.debug_struct("IndexSettings")
-            .field("index_url", &self.index_url.as_ref().map(shown))
-            .field("extra_index_urls", &self.extra_index_urls.iter().map(shown).collect::<Vec<_>>())
-            .finish()
-    }
-}
-
-/// How to reach package indexes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexOptions {
-    /// Folder for index pages and wheels; made when missing.
-    pub cache: Utf8PathBuf,
-    /// Which indexes.
-    pub indexes: IndexSettings,
-    /// Whether only the cache may answer.
-    pub offline: bool,
-    /// Only files published before this time count (RFC 3339 or a date).
-    pub exclude_newer: Option<String>,
-    /// How often a failed request is repeated.
-    pub retries: u32,
-    /// Whether to wait between repetitions. Tests do not.
-    pub pause_between_retries: bool,
-}
-
-impl IndexOptions {
-    /// The public index, through the cache in this folder.
-    pub fn new(cache: impl Into<Utf8PathBuf>) -> Self {
-        Self {
-            cache: cache.into(),
-            indexes: IndexSettings::default(),
-            offline: false,
-            exclude_newer: None,
-            retries: 3,
-            pause_between_retries: true,
-        }
-    }
-}
-
-/// The package indexes, reachable. Connects when first asked.
-pub struct PackageIndex {
+struct Shared {
     options: IndexOptions,
     runtime: Option<tokio::runtime::Runtime>,
     connection: OnceCell<Connection>,
+    /// Hears what is built from source.
+    listener: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
 }
 
 /// What a connection consists of.
@@ -100,9 +48,18 @@ pub(super) struct Connection {
     pub(super) client: RegistryClient,
     pub(super) cache: Cache,
     pub(super) locations: IndexLocations,
+    /// What the `--find-links` places list.
+    pub(super) found_links: FlatIndexEntries,
     pub(super) exclude_newer: ExcludeNewer,
+    pub(super) strategy: uv_configuration::IndexStrategy,
     pub(super) downloads: Arc<Semaphore>,
     pub(super) offline: bool,
+}
+
+/// Starts the threads that `rayon` uses. uv wants to be the one that starts them, and panics when
+/// they run already, so every use of `rayon` in this crate comes after this.
+pub(crate) fn prepare_threads() {
+    uv_configuration::initialize_rayon_once();
 }
 
 /// How a transfer starts.
@@ -158,6 +115,7 @@ impl PackageIndex {
         // uv's crates panic when nobody has chosen their preview features; a second choice is
         // refused, which is fine: it would be the same.
         let _ = uv_preview::set(uv_preview::Preview::default());
+        prepare_threads();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_stack_size(STACK_BYTES)
@@ -165,12 +123,31 @@ impl PackageIndex {
             .enable_all()
             .build()
             .map_err(|error| ResolveError::Internal { reason: format!("no threads: {error}") })?;
-        Ok(Self { options, runtime: Some(runtime), connection: OnceCell::new() })
+        Ok(Self(Arc::new(Shared {
+            options,
+            runtime: Some(runtime),
+            connection: OnceCell::new(),
+            listener: OnceLock::new(),
+        })))
     }
 
     /// How this index is reached.
     pub fn options(&self) -> &IndexOptions {
-        &self.options
+        &self.0.options
+    }
+
+    /// Names who hears `name version` before a package is built from source, which runs code of
+    /// that package (PEP 517). Only the first listener counts.
+    pub fn on_build(&self, listener: impl Fn(&str) + Send + Sync + 'static) {
+        // A second one is refused, as documented.
+        let _ = self.0.listener.set(Box::new(listener));
+    }
+
+    /// Tells the listener that this package is being built.
+    pub(super) fn tell_of_build(&self, what: &str) {
+        if let Some(listener) = self.0.listener.get() {
+            listener(what);
+        }
     }
 
     /// Runs async work over the connection on a thread of its own with a big stack.
@@ -189,7 +166,7 @@ impl PackageIndex {
         });
         result.map_err(|error| match error {
             ResolveError::Cache { path, reason } if path == failure::CACHE => {
-                ResolveError::Cache { path: self.options.cache.join(path), reason }
+                ResolveError::Cache { path: self.options().cache.join(path), reason }
             }
             other => other,
         })
@@ -205,19 +182,33 @@ impl PackageIndex {
         self.handle().map_err(|error| TransferError::Client(Box::new(error)))?.block_on(connect)
     }
 
+    /// Has the credentials in an address, if it has any, sent to that host from now on.
+    pub(super) fn remember_credentials(&self, url: &str) {
+        let remember = async {
+            if let (Ok(connection), Ok(url)) = (self.connect().await, DisplaySafeUrl::parse(url)) {
+                // An address without any has nothing to remember.
+                let _ = connection.client.credentials_cache().store_credentials_from_url(&url);
+            }
+        };
+        if let Ok(handle) = self.handle() {
+            handle.block_on(remember);
+        }
+    }
+
     fn handle(&self) -> Result<&tokio::runtime::Handle, ResolveError> {
-        self.runtime
+        self.0
+            .runtime
             .as_ref()
             .map(tokio::runtime::Runtime::handle)
             .ok_or_else(|| ResolveError::Internal { reason: "the index is closed".to_owned() })
     }
 
     async fn connect(&self) -> Result<&Connection, ResolveError> {
-        self.connection.get_or_try_init(async || Connection::new(&self.options).await).await
+        self.0.connection.get_or_try_init(async || Connection::new(self.options()).await).await
     }
 }
 
-impl Drop for PackageIndex {
+impl Drop for Shared {
     /// A runtime must not be dropped, which waits, where async code runs; the caller may be such.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -228,6 +219,8 @@ impl Drop for PackageIndex {
 
 impl Connection {
     async fn new(options: &IndexOptions) -> Result<Self, ResolveError> {
+        // Without the mark the cache works all the same; only `cache clean` refuses it.
+        let _ = crate::cache::mark(&options.cache);
         let folder = options.cache.join(failure::CACHE);
         let cache = Cache::from_path(&folder)
             .init()
@@ -251,17 +244,27 @@ impl Connection {
             options.retries,
         )
         .no_retry_delay(!options.pause_between_retries);
+        if options.keyring {
+            builder = builder.keyring(KeyringProviderType::Subprocess);
+        }
         if let Some(certificates) = Certificates::from_env() {
             builder = builder.custom_certificates(certificates);
         }
         let client = RegistryClientBuilder::new(builder, cache.clone())
             .index_locations(locations.clone())
+            .index_strategy(options.strategy.into())
             .build()
             .map_err(|error| ResolveError::Internal {
                 reason: format!("no HTTP client: {}", failure::one_line(&error)),
             })?;
+        let found_links = FlatIndexClient::new(client.cached_client(), connectivity, &cache)
+            .fetch_all(locations.flat_indexes().map(Index::url))
+            .await
+            .map_err(|error| failure::of_find_links(&error))?;
         let downloads = Arc::new(Semaphore::new(REQUESTS));
-        Ok(Self { client, cache, locations, exclude_newer, downloads, offline: options.offline })
+        let offline = options.offline;
+        let strategy = options.strategy.into();
+        Ok(Self { client, cache, locations, found_links, exclude_newer, strategy, downloads, offline })
     }
 }
 
@@ -280,7 +283,15 @@ fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
         Some(url) => indexes.push(Index::from_index_url(parse(url)?)),
         None => indexes.extend(public_index()),
     }
-    Ok(IndexLocations::new(indexes, Vec::new(), false))
+    let find_links = settings.find_links.iter().map(|place| {
+        let url = IndexUrl::parse(place, None).map_err(|error| ResolveError::BadFindLinks {
+            place: shown_address(place),
+            reason: failure::one_line(&error),
+        })?;
+        Ok(Index::from_find_links(url))
+    });
+    let find_links = find_links.collect::<Result<Vec<_>, ResolveError>>()?;
+    Ok(IndexLocations::new(indexes, find_links, settings.no_index))
 }
 
 /// The public index, whose pages are kept for as long as it says itself (ten minutes): a mirror
@@ -350,25 +361,4 @@ fn copy_file(path: &std::path::Path, sink: &mut dyn Sink) -> Result<(), Transfer
             count => sink.chunk(&window[..count]).map_err(TransferError::Sink)?,
         }
     }
-}
-
-/// An address as it may be stored and used. One that does not parse is of no use, and is cut as
-/// [`shown_address`] cuts it.
-pub(crate) fn without_credentials(address: &str) -> String {
-    match url::Url::parse(address) {
-        Ok(mut url) => {
-            // Both fail only for addresses that cannot have credentials.
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-            url.to_string()
-        }
-        Err(_) => failure::cut_credentials(address),
-    }
-}
-
-/// An address as it may be shown. A password with a `/` or `#` in it ends the host before its time,
-/// so that the address means something else, or nothing, and the password stands anywhere in it:
-/// everything before the last `@` goes, even if it is part of an honest path.
-pub(crate) fn shown_address(address: &str) -> String {
-    failure::cut_credentials(&without_credentials(address))
 }

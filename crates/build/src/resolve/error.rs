@@ -2,11 +2,11 @@
 
 use layercake_core::{
     Hint,
-    hash::Sha256,
     target::{Runtime, Target},
 };
 
 use super::describe_targets;
+use crate::source::BuildError;
 
 /// Why requirements could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,44 @@ pub enum ResolveError {
         /// What it is, with its article.
         feature: &'static str,
     },
+    /// A requirement by file or folder that is not there.
+    #[error("there is no `{path}` ({origin})")]
+    Missing {
+        /// Where it was written.
+        origin: String,
+        /// The file or folder.
+        path: String,
+    },
+    /// A requirements file by URL that cannot be had or used.
+    #[error("the requirements file {url} ({origin}) cannot be used: {reason}")]
+    RemoteFile {
+        /// Where it was written.
+        origin: String,
+        /// Where it is, without credentials.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A package that another one asks for by address.
+    #[error("`{package}` is asked for by address ({url}) by a package, which counts only when you ask for it too")]
+    IndirectUrl {
+        /// The package.
+        package: String,
+        /// The address, without credentials.
+        url: String,
+    },
+    /// A wheel that was asked for by address and does not run on the target.
+    #[error("`{filename}` ({origin}) does not run on {target}: {reason}")]
+    WheelDoesNotFit {
+        /// The wheel.
+        filename: String,
+        /// Where it was written.
+        origin: String,
+        /// What was built for.
+        target: Target,
+        /// Which tag does not fit.
+        reason: String,
+    },
     /// A bound on the time of publication that is none.
     #[error("`{text}` (--exclude-newer) is neither a date nor a time")]
     BadTime {
@@ -43,6 +81,14 @@ pub enum ResolveError {
         /// What was given, without credentials.
         url: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A `--find-links` place that cannot be read.
+    #[error("cannot read `{place}` (--find-links): {reason}")]
+    BadFindLinks {
+        /// What was given, without credentials.
+        place: String,
+        /// What went wrong.
         reason: String,
     },
     /// No index has the package.
@@ -79,10 +125,8 @@ pub enum ResolveError {
         /// The newest version that has a wheel for the target.
         nearest: Option<String>,
     },
-    /// The package is published as source only.
-    #[error(
-        "`{package}` {version} is published as source only, and layers are made of wheels: source would be built for this machine, not for {target}"
-    )]
+    /// The package is published as source only, and is not built.
+    #[error("`{package}` {version} is published as source only, and {}", why_not_built(*.forbidden, *.target))]
     OnlySourceDistribution {
         /// The package.
         package: String,
@@ -92,6 +136,68 @@ pub enum ResolveError {
         target: Target,
         /// The newest version that has a wheel for the target.
         nearest: Option<String>,
+        /// Whether `--only-binary` forbids the build. Otherwise there is no Python to do it.
+        forbidden: bool,
+    },
+    /// Something must be built from source, and there is no Python to do it.
+    #[error("`{what}` must be built from source, which needs a Python {} on this machine", .target.runtime.python_version())]
+    NoInterpreter {
+        /// What is to be built.
+        what: String,
+        /// What was built for.
+        target: Target,
+    },
+    /// The Python that should build does not work.
+    #[error("`{path}` cannot build source distributions for {target}: {reason}")]
+    BadInterpreter {
+        /// The program.
+        path: camino::Utf8PathBuf,
+        /// What was built for.
+        target: Target,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A build from source failed.
+    #[error("cannot build `{what}` from source for {target}")]
+    Build {
+        /// What was built.
+        what: String,
+        /// What was built for.
+        target: Target,
+        /// The newest version that has a wheel for the target.
+        nearest: Option<String>,
+        /// Why.
+        source: Box<BuildError>,
+    },
+    /// A source distribution asks for another Python.
+    #[error("the source distribution requires Python {specifiers}, and it would be built by {installed}")]
+    SourceNeedsPython {
+        /// What it asks for.
+        specifiers: String,
+        /// What there is.
+        installed: String,
+    },
+    /// The source distribution that was chosen is not one that a `--hash` allows.
+    #[error("{source_distribution} is none that a `--hash` allows: expected {expected}, and it has {actual}")]
+    SourceHashNotAllowed {
+        /// What was to be built.
+        source_distribution: String,
+        /// The allowed hashes.
+        expected: String,
+        /// Its own.
+        actual: String,
+    },
+    /// A requirement from git, and there is no git.
+    #[error("a requirement from git needs the program `git`, which is not on PATH")]
+    NoGit,
+    /// A requirement from git, and the network is off.
+    #[error("a requirement from git is not in the cache, and the network is off")]
+    OfflineGit,
+    /// git failed.
+    #[error("git failed: {reason}")]
+    Git {
+        /// What it said.
+        reason: String,
     },
     /// The requirements contradict each other.
     #[error("the requirements cannot all be met on {target}: {explanation}")]
@@ -104,16 +210,16 @@ pub enum ResolveError {
         advice: Vec<String>,
     },
     /// The wheel that was chosen is not one that a `--hash` allows.
-    #[error("`{filename}` has sha256 {actual}, which no `--hash` of `{package}` ({origin}) allows")]
+    #[error("`{filename}` has {actual}, which no `--hash` of `{package}` ({origin}) allows")]
     HashNotAllowed {
         /// The package.
         package: String,
         /// Where the hashes are written.
         origin: String,
-        /// The wheel.
+        /// The wheel, or the source distribution that it is built from.
         filename: String,
-        /// Its hash, by the index.
-        actual: Sha256,
+        /// Its hash.
+        actual: String,
     },
     /// `--require-hashes` is on, and a package has none.
     #[error("`--require-hashes` is on, and no line gives a hash for `{package}=={version}`")]
@@ -123,11 +229,15 @@ pub enum ResolveError {
         /// Its version.
         version: String,
     },
-    /// The index does not say what the wheel's hash is.
-    #[error("the package index gives no sha256 for `{filename}`, so it could not be verified")]
+    /// The hash of a file that nobody gives a hash for cannot be found out.
+    #[error("cannot find out the sha256 of `{filename}` at {url}: {reason}")]
     NoHash {
-        /// The wheel.
+        /// The file.
         filename: String,
+        /// Where it is, without credentials.
+        url: String,
+        /// What went wrong.
+        reason: String,
     },
     /// The index did not answer.
     #[error("cannot reach the package index at {url}: {reason}")]
@@ -178,7 +288,36 @@ impl Hint for ResolveError {
         Some(match self {
             Self::BadRequirement { .. } => "write requirements as in `pandas>=2,<3` (PEP 508)".to_owned(),
             Self::Unsupported { .. } => {
-                "ask for the package by name and version; it must have a wheel on a package index".to_owned()
+                "ask for the package by name and version, or by the address of a wheel or source".to_owned()
+            }
+            Self::Missing { .. } => "check the path; it is looked for beside the file that names it, and then here".to_owned(),
+            Self::RemoteFile { .. } => "download it, look at it, and give it as a file".to_owned(),
+            Self::IndirectUrl { package, url } => format!("ask for `{package} @ {url}` as well"),
+            Self::WheelDoesNotFit { .. } => {
+                "give a wheel that was built for Lambda, or use the --runtime and --arch that it is for".to_owned()
+            }
+            Self::BadFindLinks { .. } => {
+                "give a folder with wheels, or the address of an HTML page with links to wheels".to_owned()
+            }
+            Self::NoInterpreter { target, .. } => install_python(*target),
+            Self::BadInterpreter { .. } => "name another Python with --python".to_owned(),
+            Self::Build { source, nearest, .. } => match (&**source, nearest) {
+                (BuildError::Native { .. }, Some(version)) => format!(
+                    "pin {version}, the newest version with a wheel for it, ask for another runtime, or give a wheel built for Lambda as ./file.whl"
+                ),
+                (BuildError::Backend { .. }, Some(version)) => format!(
+                    "pin {version}, the newest version with a wheel; or {}",
+                    source.hint().unwrap_or_default()
+                ),
+                _ => return source.hint(),
+            },
+            Self::SourceNeedsPython { .. } => "use a newer --runtime, or pin an older version".to_owned(),
+            Self::SourceHashNotAllowed { .. } => {
+                "add the hash after you have checked the source distribution, or remove the hashes".to_owned()
+            }
+            Self::NoGit => "install git, or give the address of an archive of the repository".to_owned(),
+            Self::Git { .. } => {
+                "check the address, the branch or tag after `@`, and that `git clone` of it works".to_owned()
             }
             Self::BadTime { .. } => {
                 "give a date such as 2025-12-31, or a time such as 2025-12-31T12:00:00Z".to_owned()
@@ -205,10 +344,14 @@ impl Hint for ResolveError {
             Self::OnlySourceDistribution { package, nearest: Some(version), .. } => {
                 format!("ask for `{package}=={version}`, the newest that has a wheel")
             }
-            Self::OnlySourceDistribution { .. } => {
-                "look for another package that does the same and has wheels, or publish a wheel on an index of your own"
+            Self::OnlySourceDistribution { forbidden: true, .. } => {
+                "take --only-binary out for it, or look for another package that does the same and has wheels"
                     .to_owned()
             }
+            Self::OnlySourceDistribution { target, .. } => format!(
+                "{}; or look for another package that does the same and has wheels",
+                install_python(*target)
+            ),
             Self::Unsatisfiable { advice, .. } if !advice.is_empty() => advice.join("; "),
             Self::Unsatisfiable { .. } => {
                 "loosen one of the versions named above, or choose another runtime".to_owned()
@@ -220,7 +363,7 @@ impl Hint for ResolveError {
             Self::HashRequired { package, version } => {
                 format!("add `{package}=={version} --hash=sha256:…`, or take `--require-hashes` out")
             }
-            Self::NoHash { .. } => "use an index that gives hashes".to_owned(),
+            Self::NoHash { .. } => "use an index that gives hashes, or write `#sha256=…` after the address".to_owned(),
             Self::IndexUnreachable { .. } => {
                 "check the network, and the proxy and certificate settings (HTTPS_PROXY, SSL_CERT_FILE); --offline works from the cache alone"
                     .to_owned()
@@ -229,15 +372,31 @@ impl Hint for ResolveError {
                 "give the index credentials in its address, in netrc or in a keyring".to_owned()
             }
             Self::IndexRefused { .. } | Self::BadAnswer { .. } => "try again later".to_owned(),
-            Self::Offline { .. } => "run once without --offline".to_owned(),
+            Self::Offline { .. } | Self::OfflineGit => "run once without --offline".to_owned(),
             Self::Cache { .. } => "choose another folder with --cache-dir, or make this one writable".to_owned(),
             Self::Internal { .. } => return None,
         })
     }
 
     fn is_bug(&self) -> bool {
-        matches!(self, Self::Internal { .. })
+        match self {
+            Self::Internal { .. } => true,
+            Self::Build { source, .. } => source.is_bug(),
+            _ => false,
+        }
     }
+}
+
+fn why_not_built(forbidden: bool, target: Target) -> String {
+    if forbidden {
+        return "--only-binary forbids to build it".to_owned();
+    }
+    format!("there is no Python {} here to build it for {target}", target.runtime.python_version())
+}
+
+fn install_python(target: Target) -> String {
+    let version = target.runtime.python_version();
+    format!("install Python {version} (`uv python install {version}` or `pyenv install {version}`), or name one with --python")
 }
 
 fn asked_in(origin: Option<&str>) -> String {

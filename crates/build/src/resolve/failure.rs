@@ -5,10 +5,11 @@
 
 use std::error::Error;
 
-use uv_client::ErrorKind;
+use uv_client::{ErrorKind, FlatIndexError};
+use uv_git::{GitError, GitResolverError};
 use uv_redacted::DisplaySafeUrl;
 
-use super::{ResolveError, client::shown_address};
+use super::{ResolveError, settings::shown_address};
 
 /// Stands for the cache's folder, which uv's errors do not name and the caller knows.
 pub(super) const CACHE: &str = "index";
@@ -53,7 +54,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Text with the credentials of any address in it taken out: everything from the scheme to the last
 /// `@` before white space, since a password may hold any other character.
-pub(super) fn redacted(text: &str) -> String {
+pub(crate) fn redacted(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
@@ -103,6 +104,20 @@ pub(super) fn of_client(error: &uv_client::Error) -> ResolveError {
     }
 }
 
+/// What a failure to read a `--find-links` place means.
+pub(super) fn of_find_links(error: &FlatIndexError) -> ResolveError {
+    let (place, reason) = match error {
+        FlatIndexError::NonFileUrl(url) => (shown(url), "it is no file".to_owned()),
+        FlatIndexError::FindLinksDirectory(path, cause) => (path.display().to_string(), innermost(cause)),
+        FlatIndexError::FindLinksFile(path, cause) => (path.display().to_string(), innermost(cause)),
+        FlatIndexError::FindLinksUrl(url, cause) => match of_client(cause) {
+            ResolveError::BadAnswer { .. } => (shown(url), innermost(cause)),
+            other => return other,
+        },
+    };
+    ResolveError::BadFindLinks { place, reason }
+}
+
 /// What a failure of the resolver means that is not "no solution".
 pub(super) fn of_resolver(error: &uv_resolver::ResolveError) -> ResolveError {
     use uv_resolver::ResolveError as Uv;
@@ -111,18 +126,36 @@ pub(super) fn of_resolver(error: &uv_resolver::ResolveError) -> ResolveError {
         Uv::Client(cause) => of_client(cause),
         Uv::Distribution(cause) => of_distribution(cause),
         Uv::Dist(_, _, _, cause) => of_distribution(cause),
+        Uv::DisallowedUrl { name, url } => {
+            ResolveError::IndirectUrl { package: name.to_string(), url: shown_address(&plain(url)) }
+        }
         Uv::UnregisteredTask(_) | Uv::ChannelClosed => ResolveError::Internal { reason: one_line(error) },
         _ => ResolveError::BadAnswer { reason: one_line(error) },
     }
 }
 
-fn of_distribution(error: &uv_distribution::Error) -> ResolveError {
+/// What a failure to get a wheel, a source or their metadata means.
+pub(super) fn of_distribution(error: &uv_distribution::Error) -> ResolveError {
     use uv_distribution::Error as Uv;
     match error {
         Uv::Client(cause) => of_client(cause),
         Uv::CacheRead(cause) | Uv::CacheWrite(cause) => {
             ResolveError::Cache { path: CACHE.into(), reason: innermost(cause) }
         }
+        Uv::Git(GitResolverError::Git(cause)) => match cause.downcast_ref::<GitError>() {
+            Some(GitError::GitNotFound) => ResolveError::NoGit,
+            Some(GitError::TransportNotAllowed) => ResolveError::OfflineGit,
+            _ => ResolveError::Git { reason: one_line(cause.as_ref()) },
+        },
+        Uv::MismatchedHashes { distribution, expected, actual } => ResolveError::SourceHashNotAllowed {
+            source_distribution: redacted(&plain(distribution)),
+            expected: plain(expected),
+            actual: plain(actual),
+        },
+        Uv::RequiresPython(specifiers, installed) => ResolveError::SourceNeedsPython {
+            specifiers: specifiers.to_string(),
+            installed: installed.to_string(),
+        },
         _ => ResolveError::BadAnswer { reason: one_line(error) },
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use layercake_core::hash::Sha256;
 
-use super::WheelBuilder;
+use super::{SourceBuilder, WheelBuilder};
 
 /// What is wrong with one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Fault {
     NoRanges,
     /// The index lists no hash.
     NoHash,
+    /// The index lists a SHA-512 and nothing else.
+    OnlySha512,
     /// The index lists one byte less than the file has.
     ShortSize,
 }
@@ -51,6 +53,9 @@ pub struct TestIndex {
 struct Served {
     files: BTreeMap<String, ServedFile>,
     metadata: bool,
+    texts: BTreeMap<String, String>,
+    /// `Authorization` that every request must have.
+    authorization: Option<String>,
     stopping: AtomicBool,
     log: Mutex<Vec<String>>,
 }
@@ -60,6 +65,7 @@ struct ServedFile {
     bytes: Vec<u8>,
     metadata: Option<String>,
     requires_python: Option<String>,
+    uploaded: Option<String>,
     faults: Vec<Fault>,
     answers: AtomicUsize,
 }
@@ -85,6 +91,7 @@ impl TestIndexBuilder {
             bytes: wheel.bytes(),
             metadata: Some(wheel.metadata()),
             requires_python: wheel.python().map(str::to_owned),
+            uploaded: None,
             faults: faults.to_vec(),
             answers: AtomicUsize::new(0),
         };
@@ -100,10 +107,51 @@ impl TestIndexBuilder {
             bytes: b"not an archive".to_vec(),
             metadata: None,
             requires_python: None,
+            uploaded: None,
             faults: Vec::new(),
             answers: AtomicUsize::new(0),
         };
         self.served.files.insert(format!("{package}-{version}.tar.gz"), file);
+        self
+    }
+
+    /// Serves a source distribution that can be built.
+    #[must_use]
+    pub fn buildable(mut self, source: &SourceBuilder) -> Self {
+        let file = ServedFile {
+            package: source.name(),
+            bytes: source.bytes(),
+            metadata: None,
+            requires_python: None,
+            uploaded: None,
+            faults: Vec::new(),
+            answers: AtomicUsize::new(0),
+        };
+        self.served.files.insert(source.filename(), file);
+        self
+    }
+
+    /// Serves a wheel, and lists when it was published (PEP 700).
+    #[must_use]
+    pub fn published(mut self, wheel: &WheelBuilder, time: &str) -> Self {
+        self = self.wheel(wheel);
+        if let Some(file) = self.served.files.get_mut(&wheel.filename()) {
+            file.uploaded = Some(time.to_owned());
+        }
+        self
+    }
+
+    /// Serves a text under `/text/NAME`.
+    #[must_use]
+    pub fn text(mut self, name: &str, text: &str) -> Self {
+        self.served.texts.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    /// Answers 401 to requests without this user's password.
+    #[must_use]
+    pub fn for_user(mut self, user: &str, password: &str) -> Self {
+        self.served.authorization = Some(format!("basic {}", base64(&format!("{user}:{password}"))));
         self
     }
 
@@ -155,9 +203,16 @@ impl TestIndex {
         format!("http://{}/simple", self.address)
     }
 
-    /// The same address with credentials in it. They are not checked.
+    /// The same address with credentials in it. They are checked after
+    /// [`TestIndexBuilder::for_user`] only.
     pub fn url_with_credentials(&self) -> String {
         format!("http://user:secret@{}/simple", self.address)
+    }
+
+    /// Another address on it: `/files/NAME`, `/text/NAME`, and two pages with a link to every file
+    /// as `--find-links` takes them: `/links/` with hashes, `/bare-links/` without.
+    pub fn at(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// `METHOD PATH RANGE` of every request so far.
@@ -187,7 +242,7 @@ impl Served {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut first = String::new();
         reader.read_line(&mut first)?;
-        let mut range = None;
+        let (mut range, mut authorization) = (None, None);
         loop {
             let mut header = String::new();
             if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -195,6 +250,13 @@ impl Served {
             }
             if let Some(value) = header.to_ascii_lowercase().strip_prefix("range: bytes=") {
                 range = Some(value.trim().to_owned());
+            }
+            if header.to_ascii_lowercase().starts_with("authorization: ") {
+                let value = header["authorization: ".len()..].trim();
+                // The scheme's name has no case, the rest has.
+                authorization = value.split_once(' ').map(|(scheme, rest)| {
+                    format!("{} {rest}", scheme.to_ascii_lowercase())
+                });
             }
         }
         let mut words = first.split_whitespace();
@@ -204,6 +266,17 @@ impl Served {
             .unwrap_or_else(PoisonError::into_inner)
             .push(format!("{method} {path} {}", range.as_deref().unwrap_or("-")));
         let head_only = method == "HEAD";
+        if self.authorization.is_some() && authorization != self.authorization {
+            let challenge = "WWW-Authenticate: Basic realm=\"index\"";
+            return respond(&mut stream, 401, "text/plain", &[challenge], b"", None);
+        }
+        if let Some(text) = path.strip_prefix("/text/").and_then(|name| self.texts.get(name)) {
+            return respond(&mut stream, 200, "text/plain", &[], text.as_bytes(), None);
+        }
+        if path == "/links/" || path == "/bare-links/" {
+            let page = self.links(path == "/links/");
+            return respond(&mut stream, 200, "text/html", &[], page.as_bytes(), None);
+        }
         if let Some(package) = path.strip_prefix("/simple/") {
             return self.page(&mut stream, package.trim_end_matches('/'));
         }
@@ -220,6 +293,16 @@ impl Served {
             Some((file, false)) => file.answer(&mut stream, range.as_deref(), head_only),
             None => respond(&mut stream, 404, "text/plain", &[], b"", None),
         }
+    }
+
+    /// A page with a link to every file.
+    fn links(&self, with_hashes: bool) -> String {
+        let mut page = "<!DOCTYPE html><html><body>".to_owned();
+        for (name, file) in &self.files {
+            let hash = if with_hashes { format!("#sha256={}", Sha256::of(&file.bytes)) } else { String::new() };
+            page.push_str(&format!("<a href=\"/files/{name}{hash}\">{name}</a>\n"));
+        }
+        page + "</body></html>"
     }
 
     /// The page of a package (PEP 691).
@@ -247,18 +330,27 @@ impl ServedFile {
         };
         let hashes = if self.faults.contains(&Fault::NoHash) {
             serde_json::json!({})
+        } else if self.faults.contains(&Fault::OnlySha512) {
+            let mut digester = crate::resolve::Digester::new();
+            digester.update(&self.bytes);
+            let sha512 = digester.finish().1[2].to_string();
+            serde_json::json!({ "sha512": sha512.trim_start_matches("sha512:") })
         } else {
             serde_json::json!({ "sha256": listed })
         };
         let size = self.bytes.len() - usize::from(self.faults.contains(&Fault::ShortSize));
-        serde_json::json!({
+        let mut listing = serde_json::json!({
             "filename": name,
             "url": format!("/files/{name}"),
             "hashes": hashes,
             "size": size,
             "requires-python": self.requires_python,
             "core-metadata": metadata && self.metadata.is_some(),
-        })
+        });
+        if let Some(time) = &self.uploaded {
+            listing["upload-time"] = time.clone().into();
+        }
+        listing
     }
 
     fn answer(&self, stream: &mut TcpStream, range: Option<&str>, head_only: bool) -> io::Result<()> {
@@ -302,6 +394,20 @@ impl ServedFile {
             }
         }
     }
+}
+
+/// Base64 with padding (RFC 4648), which basic authentication uses.
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for group in text.as_bytes().chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
+            encoded.push(if place <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    encoded
 }
 
 /// Start and end of `a-b`, `a-` or `-n`.

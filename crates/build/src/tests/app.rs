@@ -122,10 +122,10 @@ fn what_is_no_app_is_refused() {
     hint: rename it
     ");
     folder.write("bad/app.py", "");
-    folder.write("bad/requirements.txt", "pandas\n-e .");
+    folder.write("bad/requirements.txt", "pandas\n--use-feature=x");
     assert_snapshot!(check_name("bad"), @r"
-    error: requirements.txt:2 uses the option `-e`, which is not supported
-    hint: take it out of the file; packages are taken as wheels from package indexes
+    error: requirements.txt:2 uses the option `--use-feature`, which is not supported
+    hint: take it out of the file
     ");
 }
 

@@ -3,14 +3,15 @@
 use insta::assert_snapshot;
 use layercake_core::{
     hash::Sha256,
-    plan::{LayerPlan, Profile},
+    plan::{Given, Layout, LayerPlan, Policy, Profile},
     zip::{Archive, ReadLimits, inflate},
 };
 
 use super::{Folder, open, options, target, told};
 use crate::{
     assemble::{LayerZip, assemble},
-    fetch::{Silent, fetch},
+    derive::DerivedSet,
+    fetch::{Silent, WheelSet, fetch},
     resolve::Asked,
     testing::{TestIndex, WheelBuilder},
 };
@@ -23,8 +24,19 @@ fn build(wheels: &[WheelBuilder], names: &[&str], out: &camino::Utf8Path) -> Lay
     let target = target("python3.12");
     let resolution = index.resolve(&Asked::with("--with", &specifiers), target).expect("they are there");
     let set = fetch(&index, &resolution, &Silent).expect("they are sound");
-    let plan = LayerPlan::new(target, &set.contents, Profile::Lean).expect("they go together");
-    assemble(&plan, &set, out).expect("the disk has room")
+    assemble(&plan(&set), &set, &DerivedSet::default(), out).expect("the disk has room")
+}
+
+fn plan(set: &WheelSet) -> LayerPlan {
+    let given = Given {
+        target: target("python3.12"),
+        wheels: &set.contents,
+        derived: &[],
+        policy: &Policy::of(Profile::Lean),
+        imported: &std::collections::BTreeSet::new(),
+        layout: Layout::default(),
+    };
+    LayerPlan::new(&given).expect("they go together")
 }
 
 fn wheels() -> [WheelBuilder; 2] {
@@ -50,11 +62,11 @@ fn the_zip_has_what_the_plan_says() {
         .collect();
     assert_snapshot!(listing.join("\n"), @r"
     644 python/app-1.dist-info/METADATA 43
-    644 python/app-1.dist-info/RECORD 0
+    644 python/app-1.dist-info/RECORD 94
     644 python/app-1.dist-info/WHEEL 59
     644 python/app/__init__.py 5500
     644 python/lib-2.dist-info/METADATA 43
-    644 python/lib-2.dist-info/RECORD 0
+    644 python/lib-2.dist-info/RECORD 109
     644 python/lib-2.dist-info/WHEEL 59
     644 python/lib/__init__.py 0
     644 python/lib/data.bin 4
@@ -85,10 +97,10 @@ fn a_failure_leaves_what_was_there() {
     let asked = Asked::with("--with", &["app".to_owned()]);
     let resolution = index.resolve(&asked, target("python3.12")).expect("it is there");
     let set = fetch(&index, &resolution, &Silent).expect("it is sound");
-    let plan = LayerPlan::new(target("python3.12"), &set.contents, Profile::Lean).expect("one wheel");
+    let plan = plan(&set);
     let out = folder.write("out/layer.zip", "the one before");
     std::fs::write(&set.files[0].path, "short").expect("the cache is writable");
-    let error = assemble(&plan, &set, &out).expect_err("the wheel is too short");
+    let error = assemble(&plan, &set, &DerivedSet::default(), &out).expect_err("the wheel is too short");
     let text = told(&error).replace(set.files[0].path.as_str(), "[WHEEL]");
     assert_snapshot!(text, @r"
     error: cannot read wheel `[WHEEL]`
@@ -99,7 +111,7 @@ fn a_failure_leaves_what_was_there() {
     let names: Vec<_> = out.parent().expect("out").read_dir_utf8().expect("readable").collect();
     assert_eq!(names.len(), 1, "nothing else is left");
     let blocked = folder.write("file", "").join("layer.zip");
-    let error = assemble(&plan, &set, &blocked).expect_err("a file is no folder");
+    let error = assemble(&plan, &set, &DerivedSet::default(), &blocked).expect_err("a file is no folder");
     assert_snapshot!(told(&error).replace(folder.path().as_str(), "[FOLDER]"), @r"
     error: cannot write `[FOLDER]/file/layer.zip`
       failed to create directory `[FOLDER]/file`: File exists (os error 17)

@@ -4,7 +4,11 @@
 
 mod app;
 mod assemble;
+mod by_address;
 mod fetch;
+mod from_source;
+mod indexes;
+mod inputs;
 mod public_index;
 mod requirements_txt;
 mod resolve;
@@ -13,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::{Hint, target::Target};
 
 use crate::{
-    resolve::{IndexOptions, PackageIndex},
+    resolve::{Asked, IndexOptions, PackageIndex},
     testing::TestIndex,
 };
 
@@ -53,6 +57,31 @@ pub(crate) fn open(options: IndexOptions) -> PackageIndex {
 pub(crate) fn target(text: &str) -> Target {
     let (runtime, arch) = text.split_once(' ').unwrap_or((text, "x86_64"));
     Target { runtime: runtime.parse().expect("a runtime"), arch: arch.parse().expect("an architecture") }
+}
+
+/// What an index chooses, one line for each package, or why it does not.
+pub(crate) fn answer(index: &PackageIndex, asked: &Asked, runtime: &str) -> String {
+    match index.resolve(asked, target(runtime)) {
+        Ok(resolution) => {
+            let wheels = resolution.wheels.iter().map(|wheel| {
+                let by = if wheel.required_by.is_empty() { "" } else { " <- " };
+                let source = wheel.source.as_ref().map(|source| format!(" of {source:?}"));
+                let by = format!("{by}{}", wheel.required_by.join(", "));
+                format!("{}{by}{}", wheel.filename, source.unwrap_or_default())
+            });
+            wheels.collect::<Vec<_>>().join("\n")
+        }
+        Err(error) => told(&error),
+    }
+}
+
+/// A Python of this machine: its minor version and program.
+pub(crate) fn python() -> (u8, Utf8PathBuf) {
+    let code = "import sys; print(sys.version_info[1], getattr(sys, '_base_executable', sys.executable))";
+    let output = std::process::Command::new("python3").args(["-I", "-c", code]).output().expect("a Python");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    let (minor, program) = text.trim().split_once(' ').expect("two words");
+    (minor.parse().expect("a number"), program.into())
 }
 
 /// An error as a user reads it: message, causes, hint.

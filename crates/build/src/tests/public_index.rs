@@ -39,3 +39,69 @@ fn a_new_runtime_gets_new_wheels_of_its_architecture() {
         assert!(numpy.contains(arch.machine()), "{numpy}");
     }
 }
+
+/// What people put on Lambda, a line for each set, with the targets it is compared for.
+const SETS: [&str; 20] = [
+    "pandas",
+    "pandas pyarrow scipy scikit-learn",
+    "requests boto3",
+    "flask gunicorn",
+    "fastapi mangum pydantic",
+    "sqlalchemy psycopg2-binary alembic",
+    "numpy<2 numba",
+    "cryptography pyjwt",
+    "lxml beautifulsoup4 html5lib",
+    "pillow opencv-python-headless",
+    "polars duckdb",
+    "aws-lambda-powertools[tracer]",
+    "httpx[http2] orjson",
+    "jinja2 markupsafe pyyaml",
+    "shapely pyproj",
+    "matplotlib seaborn",
+    "openai tiktoken",
+    "langchain-core",
+    "django djangorestframework",
+    "redis[hiredis] celery",
+];
+
+/// Compares with the program `uv` at `LAYERCAKE_UV`, for the same target.
+#[test]
+#[ignore = "needs the program uv, named in LAYERCAKE_UV, and asks the index for hundreds of pages"]
+fn the_answers_are_those_of_uv() {
+    use std::io::Write as _;
+    let uv = std::env::var("LAYERCAKE_UV").expect("LAYERCAKE_UV names the program");
+    let cache = Folder::new();
+    let index = PackageIndex::open(IndexOptions::new(cache.path())).expect("it opens");
+    let mut differences = String::new();
+    // uv knows the C library of Amazon Linux 2023, and not those of the older ones.
+    for (minor, arch) in [(12, Arch::X86_64), (14, Arch::Arm64)] {
+        let runtime = Runtime::from_minor(minor).expect("a runtime");
+        for set in SETS {
+            let specifiers: Vec<String> = set.split(' ').map(str::to_owned).collect();
+            let ours = match index.resolve(&Asked::with("--with", &specifiers), Target { runtime, arch }) {
+                Ok(resolution) => {
+                    let pins = resolution.wheels.iter().map(|wheel| format!("{}=={}", wheel.name, wheel.version));
+                    pins.collect::<Vec<_>>().join("\n")
+                }
+                Err(error) => format!("error: {error}"),
+            };
+            let mut child = std::process::Command::new(&uv)
+                .args(["pip", "compile", "--no-header", "--no-annotate", "--quiet", "--only-binary", ":all:", "-"])
+                .args(["--python-version", &runtime.python_full_version()])
+                .args(["--python-platform", &format!("{}-manylinux_2_34", arch.machine())])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .expect("uv starts");
+            child.stdin.take().expect("it is piped").write_all(set.replace(' ', "\n").as_bytes()).expect("uv reads");
+            let output = child.wait_with_output().expect("uv ends");
+            let theirs = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if ours != theirs {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                differences.push_str(&format!("{set} for {runtime} {arch}\nours:\n{ours}\nuv's:\n{theirs}{errors}\n\n"));
+            }
+        }
+    }
+    assert_eq!(differences, "");
+}

@@ -2,10 +2,11 @@
 
 use insta::assert_snapshot;
 
-use super::{Folder, open, options, target, told};
+use super::{Folder, answer, open, options, target, told};
 use crate::{
-    resolve::requirements_txt::read,
-    testing::{TestIndex, WheelBuilder},
+    fetch::{Silent, fetch},
+    resolve::{Digester, requirements_txt::read},
+    testing::{Fault, TestIndex, WheelBuilder},
 };
 
 fn check(files: &[(&str, &str)]) -> String {
@@ -23,7 +24,14 @@ fn check(files: &[(&str, &str)]) -> String {
                 lines.push(format!("constraint {}  [{}]", line.text, line.origin));
             }
             for hashes in &asked.hashes {
-                lines.push(format!("hashes {} {} [{}]", hashes.package, hashes.sha256.len(), hashes.origin));
+                lines.push(format!("hashes {} {} [{}]", hashes.package, hashes.digests.len(), hashes.origin));
+            }
+            for file in &asked.remote {
+                lines.push(format!("{file:?}"));
+            }
+            lines.extend(asked.notes.iter().map(|note| format!("note {note}")));
+            if asked.pre {
+                lines.push("pre".to_owned());
             }
             if asked.require_hashes {
                 lines.push("hashes required".to_owned());
@@ -68,31 +76,54 @@ fn everything_that_is_supported_is_read() {
     constraint urllib3<3  [inner.txt:1]
     hashes numpy 2 [requirements.txt:4]
     hashes required
-    IndexSettings { index_url: Some("https://index.example/simple"), extra_index_urls: ["https://extra.example/simple"] }
+    IndexSettings { index_url: Some("https://index.example/simple"), extra_index_urls: ["https://extra.example/simple"], find_links: [], no_index: false }
     "#);
+}
+
+#[test]
+fn addresses_and_options_are_read() {
+    let main = format!(
+        "-e ./my-lib\n\
+         my_lib[fast] @ ./my-lib ; python_version > '3.8'\n\
+         ./wheels/local-1-py3-none-any.whl --hash=sha512:{}\n\
+         app @ https://user:pw@x.example/app-1-py3-none-any.whl\n\
+         git+https://x.example/repo@main#subdirectory=lib\n\
+         -f wheels\n\
+         --find-links=https://x.example/links\n\
+         --no-index\n\
+         --no-binary numpy\n\
+         --only-binary=:all:\n\
+         --prefer-binary\n\
+         --pre\n\
+         -r https://user:pw@x.example/more.txt\n\
+         -c https://x.example/bounds.txt\n",
+        "a".repeat(128)
+    );
+    let files = [
+        ("requirements.txt", main.as_str()),
+        ("my-lib/pyproject.toml", ""),
+        ("wheels/local-1-py3-none-any.whl", ""),
+    ];
+    assert_snapshot!(check(&files), @"");
 }
 
 #[test]
 fn what_is_not_supported_is_named() {
     let mut table = String::new();
     for line in [
-        "-e .",
-        "--editable ./x",
-        "-f https://x.example/wheels",
-        "--find-links=wheels",
-        "--no-index",
-        "--no-binary numpy",
-        "--pre",
+        "-e .nowhere",
         "--trusted-host x.example",
         "--use-feature=x",
-        "./local.whl",
-        "https://x.example/a-1-py3-none-any.whl",
-        "app @ https://user:pw@x.example/a-1-py3-none-any.whl",
-        "app @ file:///tmp/a",
-        "-r https://x.example/r.txt",
+        "--config-settings x=y",
+        "./missing.whl",
+        "https://x.example/a",
+        "app @ file:///nowhere/a",
+        "svn+https://x.example/a",
         "six --global-option=x",
+        "six --config-settings=x=y",
         "six --hash=md5:abc",
         "six --hash=sha256:abc",
+        "six --hash=abc",
         "six=1",
         "-r missing.txt",
     ] {
@@ -100,27 +131,37 @@ fn what_is_not_supported_is_named() {
         table.push_str(told.lines().next().unwrap_or_default());
         table.push('\n');
     }
-    assert_snapshot!(table, @r#"
-    error: requirements.txt:1 uses the option `-e`, which is not supported
-    error: requirements.txt:1 uses the option `--editable`, which is not supported
-    error: requirements.txt:1 uses the option `-f`, which is not supported
-    error: requirements.txt:1 uses the option `--find-links`, which is not supported
-    error: requirements.txt:1 uses the option `--no-index`, which is not supported
-    error: requirements.txt:1 uses the option `--no-binary`, which is not supported
-    error: requirements.txt:1 uses the option `--pre`, which is not supported
-    error: requirements.txt:1 uses the option `--trusted-host`, which is not supported
-    error: requirements.txt:1 uses the option `--use-feature`, which is not supported
-    error: requirements.txt:1 uses a requirement by file or URL, which is not supported
-    error: requirements.txt:1 uses a requirement by file or URL, which is not supported
-    error: requirements.txt:1 uses a requirement by URL for `app`, which is not supported
-    error: requirements.txt:1 uses a requirement by URL for `app`, which is not supported
-    error: requirements.txt:1 uses a requirements file by URL, which is not supported
-    error: requirements.txt:1 uses the option `--global-option`, which is not supported
-    error: requirements.txt:1 uses a hash by md5, which is not supported
-    error: `--hash=sha256:abc` (requirements.txt:1) is not a requirement: `abc` is not a SHA-256: 64 hexadecimal digits are expected
-    error: `six=1` (requirements.txt:1) is not a requirement: no such comparison operator "=", must be one of ~= == != <= >= < > ===
-    error: cannot read the requirements file `[FOLDER]/missing.txt`
-    "#);
+    assert_snapshot!(table, @"");
+}
+
+#[test]
+fn a_file_by_url_is_read_with_what_it_includes() {
+    let wheels = ["app", "lib", "more", "other"].map(|name| WheelBuilder::new(name, "1"));
+    let index = TestIndex::builder()
+        .wheel(&wheels[0])
+        .wheel(&WheelBuilder::new("app", "2"))
+        .wheel(&wheels[1])
+        .wheel(&wheels[2])
+        .wheel(&wheels[3])
+        .text("main.txt", "app\n-r sub/more.txt\n-c bounds.txt\n")
+        .text("sub/more.txt", "more\n-r ../main.txt")
+        .text("bounds.txt", "app<2")
+        .text("index.txt", "-i https://x.example/simple")
+        .text("local.txt", "./app")
+        .start();
+    let resolve = |name: &str, offline: bool| {
+        let (folder, cache) = (Folder::new(), Folder::new());
+        let text = format!("lib\n-r {}", index.at(&format!("/text/{name}")));
+        let asked = read(&folder.write("requirements.txt", &text)).expect("it is readable");
+        let mut options = options(&cache, &index);
+        options.offline = offline;
+        answer(&open(options), &asked, "python3.12").replace(&index.at(""), "[INDEX]")
+    };
+    assert_snapshot!(resolve("main.txt", false), @"");
+    assert_snapshot!(resolve("main.txt", true), @"");
+    assert_snapshot!(resolve("index.txt", false), @"");
+    assert_snapshot!(resolve("local.txt", false), @"");
+    assert_snapshot!(resolve("nothing.txt", false), @"");
 }
 
 #[test]
@@ -139,12 +180,55 @@ fn hashes_and_constraints_hold() {
     assert_snapshot!(resolve("app"), @"app-2-py3-none-any.whl");
     assert_snapshot!(resolve("app\n-c bounds.txt"), @"app-1-py3-none-any.whl");
     assert_snapshot!(resolve(&format!("app --hash=sha256:{}", new.sha256())), @"app-2-py3-none-any.whl");
-    assert_snapshot!(resolve(&format!("app==2 --hash=sha256:{}", "a".repeat(64))), @r"
-    error: `app-2-py3-none-any.whl` has sha256 b1a43d73c530318663d1aef0726ea7601c91c705c171a2ae0c95d486d9bc206d, which no `--hash` of `app` (requirements.txt:1) allows
-    hint: the lines were locked for another target: add the hash after you have checked the wheel, or remove the hashes
-    ");
+    assert_snapshot!(resolve(&format!("app --hash=sha256:{}", old.sha256())), @"app-1-py3-none-any.whl");
+    assert_snapshot!(resolve(&format!("app==2 --hash=sha256:{}", "a".repeat(64))), @"");
     assert_snapshot!(resolve("app==2\n--require-hashes"), @r"
     error: `--require-hashes` is on, and no line gives a hash for `app==2`
     hint: add `app==2 --hash=sha256:…`, or take `--require-hashes` out
     ");
+}
+
+/// The line that allows a wheel by SHA-512.
+fn by_sha512(wheel: &WheelBuilder) -> String {
+    let mut digester = Digester::new();
+    digester.update(&wheel.bytes());
+    format!("{} --hash={}", wheel.name(), digester.finish().1[2])
+}
+
+#[test]
+fn a_hash_that_the_index_does_not_give_is_computed() {
+    let (one, two) = (WheelBuilder::new("app", "1"), WheelBuilder::new("app", "2"));
+    let resolve = |index: &TestIndex, text: &str| {
+        let (folder, cache) = (Folder::new(), Folder::new());
+        let asked = read(&folder.write("requirements.txt", text)).expect("it is readable");
+        let index = open(options(&cache, index));
+        let answer = answer(&index, &asked, "python3.12");
+        if !answer.starts_with("error") {
+            let resolution = index.resolve(&asked, target("python3.12")).expect("it was found before");
+            assert_eq!(fetch(&index, &resolution, &Silent).expect("it is sound").files.len(), 1);
+        }
+        answer
+    };
+    let with_sha256 = TestIndex::serving(&[one.clone()]);
+    assert_snapshot!(resolve(&with_sha256, &by_sha512(&one)), @"");
+    assert_snapshot!(resolve(&with_sha256, &by_sha512(&two).replace("app", "app==1")), @"");
+    let with_sha512 = TestIndex::builder()
+        .faulty(&one, &[Fault::OnlySha512])
+        .faulty(&two, &[Fault::OnlySha512])
+        .start();
+    assert_snapshot!(resolve(&with_sha512, &by_sha512(&one)), @"");
+}
+
+#[test]
+fn hashes_choose_between_the_files_of_a_version() {
+    let plain = WheelBuilder::new("app", "1").tags("py3-none-any");
+    let native = WheelBuilder::new("app", "1").tags("cp312-cp312-manylinux_2_17_x86_64");
+    let index = TestIndex::serving(&[plain.clone(), native.clone()]);
+    let resolve = |text: &str| {
+        let (folder, cache) = (Folder::new(), Folder::new());
+        let asked = read(&folder.write("requirements.txt", text)).expect("it is readable");
+        answer(&open(options(&cache, &index)), &asked, "python3.12")
+    };
+    assert_snapshot!(resolve("app==1"), @"");
+    assert_snapshot!(resolve(&format!("app==1 --hash=sha256:{}", plain.sha256())), @"");
 }

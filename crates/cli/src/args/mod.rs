@@ -10,12 +10,11 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use layercake_core::{
     aws::{FunctionName, Handler, Region},
-    plan::Profile,
     target::{Arch, Runtime},
 };
 
-pub(crate) use build::Build;
-pub(crate) use cache::Cache;
+pub(crate) use build::{Build, LayerOptions};
+pub(crate) use cache::{Cache, CacheCommand, Removal};
 pub(crate) use check::Check;
 pub(crate) use lock::Lock;
 pub(crate) use show::{Diff, Show};
@@ -125,9 +124,8 @@ pub(crate) struct Up {
     /// ARN of a role for the function [default: one made for it].
     #[arg(long, value_name = "ARN")]
     pub(crate) role: Option<String>,
-    /// What the layer keeps of the wheels.
-    #[arg(long, default_value = "lean", value_parser = profile)]
-    pub(crate) profile: Profile,
+    #[command(flatten)]
+    pub(crate) layer: LayerOptions,
     /// Publish through a bucket even when the zip would fit into the request.
     #[arg(long)]
     pub(crate) via_s3: bool,
@@ -225,17 +223,6 @@ fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
-    }
-}
-
-fn profile(text: &str) -> Result<Profile, String> {
-    match text {
-        "faithful" => Ok(Profile::Faithful),
-        "lean" => Ok(Profile::Lean),
-        "smallest" => {
-            Err("not implemented: the profile `smallest`; there are `faithful` and `lean`".to_owned())
-        }
-        _ => Err("there are `faithful` and `lean`".to_owned()),
     }
 }
 

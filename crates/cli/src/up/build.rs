@@ -1,33 +1,27 @@
 //! The stages left of the endpoint: resolve, fetch, plan, zip.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
-use indicatif::ProgressBar;
 use layercake_build::{
     app::CodeZip,
     assemble::{LayerZip, assemble},
-    fetch::{Progress, WheelSet, fetch},
-    resolve::{IndexOptions, PackageIndex},
+    layer::{Part, PlannedLayer, Wanted as WantedLayer},
 };
 use layercake_core::{
     aws::LayerVersionArn,
     hash::Sha256,
-    imports::test_modules_imported,
     limits,
-    plan::{Finding, LayerPlan},
     report::{LayerReport, Published, StageTime, packages},
     resolution::Resolution,
 };
 
-use super::{prepare::Wanted, sizes};
+use super::prepare::Wanted;
 use crate::{
     error::{CommandError, Kind},
     settings::Settings,
-    ui::{SharedUi, Ui, size},
+    stages,
+    ui::{SharedUi, Ui},
 };
 
 /// What the stages made.
@@ -61,7 +55,7 @@ impl Built {
 /// A layer, from its resolution to its zip.
 pub(crate) struct BuiltLayer {
     resolution: Resolution,
-    plan: LayerPlan,
+    layer: PlannedLayer,
     pub(crate) zip: LayerZip,
 }
 
@@ -78,13 +72,15 @@ impl BuiltLayer {
     /// The layer's part of the report.
     pub(crate) fn report(&self, arn: LayerVersionArn, published: Published) -> LayerReport {
         LayerReport {
-            packages: packages(&self.resolution, &self.plan),
-            files: self.plan.files.len() as u64,
+            packages: packages(&self.resolution, &self.layer.plan),
+            files: self.layer.plan.files.len() as u64,
             zipped: self.zip.size,
             unzipped: self.zip.unzipped,
             sha256: self.zip.sha256,
-            excluded: self.plan.excluded_by_reason(),
-            findings: self.plan.findings.clone(),
+            excluded: self.layer.plan.excluded_by_reason(),
+            findings: self.layer.plan.findings.clone(),
+            pulled: self.layer.pulled.clone(),
+            without_bytecode: self.layer.without_bytecode.clone(),
             arn,
             published,
         }
@@ -124,10 +120,7 @@ fn build_blocking(
         ui.say("      note: the app has no requirements, so there is no layer");
         None
     } else {
-        let index = open_index(wanted, cache)?;
-        let resolution = resolve(&index, wanted, ui, times)?;
-        let wheels = fetch_wheels(&index, &resolution, ui, times)?;
-        Some(build_layer(wanted, resolution, &wheels, cache, ui, times)?)
+        Some(build_layer(wanted, cache, ui, times)?)
     };
     let key = Sha256::of(format!("{} {}", wanted.path.path(), wanted.function).as_bytes()).to_hex();
     let code = wanted.app.pack(&cache.join("code").join(format!("{}.zip", &key[..32])))?;
@@ -136,131 +129,37 @@ fn build_blocking(
     Ok(built)
 }
 
-/// The package index as the arguments and the app's own requirement files name it.
-pub(crate) fn open_index(wanted: &Wanted, cache: &Utf8PathBuf) -> Result<PackageIndex, CommandError> {
-    let given = &wanted.arguments.index;
-    let mut options = IndexOptions::new(cache.clone());
-    options.offline = given.offline;
-    options.exclude_newer = given.exclude_newer.clone();
-    options.indexes.index_url = given.index_url.clone();
-    options.indexes.extra_index_urls = given.extra_index_url.clone();
-    options.indexes = options.indexes.or(wanted.asked.indexes.clone());
-    Ok(PackageIndex::open(options)?)
-}
-
-/// Chooses the wheels.
-pub(crate) fn resolve(
-    index: &PackageIndex,
-    wanted: &Wanted,
-    ui: &Ui,
-    times: &mut Vec<StageTime>,
-) -> Result<Resolution, CommandError> {
-    let stage = ui.stage("resolve", format!("resolving for {}", wanted.target));
-    let resolution = index.resolve(&wanted.asked, wanted.target)?;
-    let count = resolution.wheels.len();
-    let noun = if count == 1 { "package" } else { "packages" };
-    times.push(stage.done("Resolved", &format!("{count} {noun} for {}", wanted.target)));
-    Ok(resolution)
-}
-
-fn fetch_wheels(
-    index: &PackageIndex,
-    resolution: &Resolution,
-    ui: &Ui,
-    times: &mut Vec<StageTime>,
-) -> Result<WheelSet, CommandError> {
-    let stage = ui.stage("fetch", "fetching wheels");
-    let bars = Bars { ui, open: Mutex::default() };
-    let wheels = fetch(index, resolution, &bars)?;
-    let bytes = wheels.files.iter().map(|file| file.size).sum();
-    let cached = wheels.files.len() - wheels.downloaded;
-    let from = match (wheels.downloaded, cached) {
-        (0, _) => "all from the cache".to_owned(),
-        (_, 0) => "verified".to_owned(),
-        _ => format!("verified, {cached} from the cache"),
-    };
-    times.push(stage.done("Fetched", &format!("{} wheels, {}, {from}", wheels.files.len(), size(bytes))));
-    Ok(wheels)
-}
-
 fn build_layer(
     wanted: &Wanted,
-    resolution: Resolution,
-    wheels: &WheelSet,
     cache: &Utf8PathBuf,
     ui: &Ui,
     times: &mut Vec<StageTime>,
 ) -> Result<BuiltLayer, CommandError> {
-    let stage = ui.stage("build", "building the layer");
-    let sources = wanted.app.python_sources()?;
-    let imported = sources.iter().flat_map(|(path, text)| test_modules_imported(path, text)).collect();
-    let plan = LayerPlan::for_app(wanted.target, &wheels.contents, wanted.arguments.profile, &imported)?;
-    for finding in &plan.findings {
-        match finding {
-            Finding::TooLarge { .. } => return Err(too_large(finding)),
-            Finding::Conflict { path, kept, dropped } => {
-                ui.warn(&format!("`{path}` is in {dropped} and in {kept}; the layer has that of {kept}"));
-            }
-        }
-    }
+    let index = stages::open_index(&wanted.arguments.index, &wanted.asked, cache)?;
+    let resolution = stages::resolve(&index, &wanted.asked, wanted.target, ui, times)?;
+    let wheels = stages::fetch_wheels(&index, &resolution, ui, times)?;
+    let options = &wanted.arguments.layer;
+    let policy = stages::policy(options, &wanted.configuration);
+    let compiler = stages::compiler(&wanted.interpreters, wanted.target, &policy, cache)?;
     let hashes: Vec<_> = wheels.files.iter().map(|file| file.sha256.to_hex()).collect();
-    let key =
-        Sha256::of(format!("{:?} {} {}", plan.profile, plan.target, hashes.join(" ")).as_bytes()).to_hex();
-    let zip = assemble(&plan, wheels, &cache.join("layers").join(format!("{}.zip", &key[..32])))?;
-    let details = format!("layer of {} files, {}", plan.files.len(), sizes(zip.size, zip.unzipped));
+    let parts = vec![Part { target: wanted.target, wheels, compiler }];
+    let imported = stages::imported(&wanted.app)?;
+    let limit = options.budget.or(wanted.configuration.budget).unwrap_or(limits::UNZIPPED_BYTES);
+    let has_fit = options.fit || wanted.configuration.fit == Some(true);
+    let layer_wanted =
+        WantedLayer { policy: &policy, imported: &imported, fit: has_fit.then_some(limit) };
+    let layer = stages::plan(parts, layer_wanted, cache, ui, times)?;
+    if let Some(error) = stages::too_large(&layer, limit, has_fit) {
+        return Err(error);
+    }
+    let stage = ui.stage("build", "building the layer");
+    let key = format!("{} {} {}", layer.policy.key(), wanted.target, hashes.join(" "));
+    let key = Sha256::of(key.as_bytes()).to_hex();
+    let path = cache.join("layers").join(format!("{}.zip", &key[..32]));
+    let zip = assemble(&layer.plan, &layer.wheels, &layer.derived, &path)?;
+    let details =
+        format!("layer of {} files, {}", layer.plan.files.len(), stages::sizes(zip.size, zip.unzipped));
     times.push(stage.done("Built", &details));
-    for (reason, tally) in plan.excluded_by_reason() {
-        ui.say(&format!(
-            "           left out: {}, {} files, {}",
-            reason.text(),
-            tally.files,
-            size(tally.bytes)
-        ));
-    }
-    Ok(BuiltLayer { resolution, plan, zip })
-}
-
-fn too_large(finding: &Finding) -> CommandError {
-    let Finding::TooLarge { unzipped, limit, heaviest } = finding else {
-        return CommandError::new(Kind::Bug, "a finding was taken for another", "");
-    };
-    let heaviest: Vec<_> = heaviest.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
-    CommandError::new(
-        Kind::User,
-        format!("the layer would be {unzipped} bytes unzipped; Lambda takes less than {limit}"),
-        format!("leave out what the function does not need; heaviest: {}", heaviest.join(", ")),
-    )
-}
-
-/// A bar for each download under way.
-struct Bars<'a> {
-    ui: &'a Ui,
-    open: Mutex<HashMap<String, ProgressBar>>,
-}
-
-impl Bars<'_> {
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, ProgressBar>) -> T) -> T {
-        work(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Progress for Bars<'_> {
-    fn started(&self, filename: &str, size: Option<u64>) {
-        let bar = self.ui.bar(filename, size);
-        self.with(|open| open.insert(filename.to_owned(), bar));
-    }
-
-    fn at(&self, filename: &str, bytes: u64) {
-        self.with(|open| {
-            if let Some(bar) = open.get(filename) {
-                bar.set_position(bytes);
-            }
-        });
-    }
-
-    fn finished(&self, filename: &str) {
-        if let Some(bar) = self.with(|open| open.remove(filename)) {
-            bar.finish_and_clear();
-        }
-    }
+    stages::say_excluded(&layer, ui);
+    Ok(BuiltLayer { resolution, layer, zip })
 }

@@ -7,11 +7,12 @@ use layercake_core::{journal::Resource, limits, resolution::Resolution};
 use layercake_deploy::{JournalFile, role_name};
 use serde::Serialize;
 
-use super::{build, json, prepare::Wanted};
+use super::{json, prepare::Wanted};
 use crate::{
     args::On,
     error::{CommandError, Kind},
     settings::Settings,
+    stages,
     ui::{SharedUi, size},
 };
 
@@ -51,7 +52,8 @@ async fn resolve(
     }
     let (cache, ui) = (settings.cache.clone(), Arc::clone(ui));
     let work = tokio::task::spawn_blocking(move || {
-        build::resolve(&build::open_index(&wanted, &cache)?, &wanted, &ui, &mut Vec::new())
+        let index = stages::open_index(&wanted.arguments.index, &wanted.asked, &cache)?;
+        stages::resolve(&index, &wanted.asked, wanted.target, &ui, &mut Vec::new())
     });
     let answer = tokio::select! {
         answer = work => answer,

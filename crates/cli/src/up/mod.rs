@@ -19,7 +19,7 @@ use crate::{
     error::{CommandError, Kind},
     registry::Registry,
     settings::Settings,
-    ui::{Ui, share, size},
+    ui::Ui,
 };
 use build::Built;
 use prepare::Wanted;
@@ -189,15 +189,4 @@ pub(crate) async fn interrupted() -> CommandError {
         _ = terminated => {}
     }
     CommandError { kind: Kind::Interrupted, error: "interrupted".into(), hints: Vec::new() }
-}
-
-/// Zipped and unzipped sizes against the limits they run into.
-fn sizes(zipped: u64, unzipped: u64) -> String {
-    use layercake_core::limits;
-    let zip = if limits::fits_in_request(zipped) {
-        share(zipped, limits::ZIPPED_DIRECT_BYTES)
-    } else {
-        format!("{} (more than the {} of a request)", size(zipped), size(limits::ZIPPED_DIRECT_BYTES))
-    };
-    format!("{zip} zipped, {} unzipped", share(unzipped, limits::UNZIPPED_BYTES))
 }

@@ -12,6 +12,7 @@ use layercake_build::{
 use layercake_core::{
     app::{SourceFile, check_handler, find_handler},
     aws::{FunctionName, Handler, LayerName},
+    configuration::Configuration,
     journal::{JOURNAL_FORMAT, Journal, Opening, Place},
     report::JsonText,
     target::{Arch, Runtime, Target},
@@ -23,6 +24,7 @@ use crate::{
     error::{CommandError, Kind},
     journals::{AppPath, journal_path},
     settings::{Settings, host_arch},
+    stages,
 };
 
 /// The runtime when neither the user nor an interpreter names one, on AWS.
@@ -42,6 +44,7 @@ pub(crate) struct Wanted {
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) journal: Utf8PathBuf,
     pub(crate) interpreters: Interpreters,
+    pub(crate) configuration: Configuration,
     pub(crate) notes: Vec<String>,
 }
 
@@ -54,7 +57,8 @@ pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, Comm
     let app = App::read_without(&arguments.app, &others)?;
     let path = AppPath::find(&arguments.app)?;
     let interpreters = settings.interpreters();
-    let target = target(&arguments, &app, &interpreters)?;
+    let configuration = stages::configuration(arguments.layer.config.as_deref(), &app.folder)?;
+    let target = target(&arguments, &app, &configuration, &interpreters)?;
     let handler = handler(&arguments, &app)?;
     let function = match &arguments.name {
         Some(name) => name.clone(),
@@ -95,6 +99,7 @@ pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, Comm
         variables,
         journal,
         interpreters,
+        configuration,
         notes,
     })
 }
@@ -169,9 +174,14 @@ fn event(text: &str) -> Result<JsonText, CommandError> {
     })
 }
 
-fn target(arguments: &Up, app: &App, interpreters: &Interpreters) -> Result<Target, CommandError> {
+fn target(
+    arguments: &Up,
+    app: &App,
+    configuration: &Configuration,
+    interpreters: &Interpreters,
+) -> Result<Target, CommandError> {
     let host = host_arch();
-    let arch = arguments.arch.or(host).unwrap_or_default();
+    let arch = arguments.arch.or(configuration.arch).or(host).unwrap_or_default();
     if arguments.on == On::Local && Some(arch) != host {
         return Err(CommandError::new(
             Kind::User,
@@ -179,7 +189,7 @@ fn target(arguments: &Up, app: &App, interpreters: &Interpreters) -> Result<Targ
             "leave out --arch, or use --on aws",
         ));
     }
-    let runtime = match arguments.runtime {
+    let runtime = match arguments.runtime.or(configuration.runtimes.first().copied()) {
         Some(runtime) => runtime,
         None => newest_fitting(arguments.on, app, arch, interpreters)?,
     };

@@ -7,7 +7,7 @@ use std::{
     ops::Bound,
 };
 
-use super::{Profile, Reason};
+use super::{Policy, Profile, Reason, packages::PackageRules};
 use crate::{
     imports::TestFolders,
     wheel::{
@@ -19,55 +19,105 @@ use crate::{
 /// What is needed to judge the files of one wheel.
 pub(super) struct Rules<'a> {
     facts: &'a WheelFacts,
-    profile: Profile,
+    policy: &'a Policy,
     kept_tests: &'a BTreeSet<&'a str>,
     test_folders: TestFolders<'a>,
+    package: &'a PackageRules,
     /// All files that go to `site-packages`.
     files: BTreeSet<&'a str>,
+    /// Names under which a library lies there once more, and which no loader asks for.
+    copies: BTreeSet<&'a str>,
+}
+
+/// What becomes of one entry.
+pub(super) struct Judged<'a> {
+    /// Its path below `site-packages`.
+    pub(super) path: String,
+    /// Why it is left out, if it is; with the words of its package's rule.
+    pub(super) excluded: Option<(Reason, Option<&'a str>)>,
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn new(wheel: &'a WheelContents, profile: Profile, kept_tests: &'a BTreeSet<&'a str>) -> Self {
-        let test_folders = wheel.archive.test_folders();
-        Self { facts: &wheel.facts, profile, kept_tests, test_folders, files: files_of(wheel).collect() }
+    pub(super) fn new(
+        wheel: &'a WheelContents,
+        policy: &'a Policy,
+        kept_tests: &'a BTreeSet<&'a str>,
+        package: &'a PackageRules,
+    ) -> Self {
+        let copies = if package.has_copies() { copies_of_libraries(wheel) } else { BTreeSet::new() };
+        Self {
+            facts: &wheel.facts,
+            policy,
+            kept_tests,
+            test_folders: wheel.archive.test_folders(),
+            package,
+            files: files_of(wheel).collect(),
+            copies,
+        }
     }
 
-    /// Where an entry goes in the layer, and whether a rule keeps it out.
-    pub(super) fn judge(&self, path: &str) -> (String, Option<Reason>) {
-        let below = match destination(path) {
-            Destination::Headers => return (format!("python/{path}"), Some(Reason::Sources)),
+    /// Where an entry goes below `site-packages`, and whether a rule keeps it out.
+    pub(super) fn judge(&self, path: &str) -> Judged<'a> {
+        let (path, natural) = match destination(path) {
+            Destination::Headers => (path.to_owned(), Some((Reason::Sources, None))),
             Destination::Scripts(name) => {
-                let verdict = self.facts.python_scripts.contains(path).then_some(Reason::Command);
-                return (format!("python/bin/{name}"), verdict);
+                let is_command = self.facts.python_scripts.contains(path);
+                (format!("bin/{name}"), is_command.then_some((Reason::Command, None)))
             }
-            Destination::SitePackages(below) => below,
+            Destination::SitePackages(below) => {
+                let verdict = match self.policy.profile {
+                    Profile::Faithful => None,
+                    Profile::Lean | Profile::Smallest => self.lean_verdict(below),
+                };
+                (below.to_owned(), verdict)
+            }
         };
-        let verdict = match self.profile {
-            Profile::Faithful => None,
-            Profile::Lean => self.lean_verdict(below),
+        let excluded = if self.policy.keep.iter().any(|pattern| pattern.matches(&path)) {
+            None
+        } else if self.policy.drop.iter().any(|pattern| pattern.matches(&path)) {
+            Some((Reason::Dropped, None))
+        } else if let Some(part) = self.package.optional(&path).filter(|_| self.policy.optional_parts_out) {
+            Some((Reason::OptionalPart, Some(part)))
+        } else {
+            natural
         };
-        (format!("python/{below}"), verdict)
+        Judged { path, excluded }
     }
 
     /// The rules of [`Profile::Lean`].
-    fn lean_verdict(&self, path: &str) -> Option<Reason> {
+    fn lean_verdict(&self, path: &str) -> Option<(Reason, Option<&'a str>)> {
         if self.is_stale_bytecode(path) {
-            return Some(Reason::Bytecode);
+            return Some((Reason::Bytecode, None));
         }
-        if path.split('/').next().is_some_and(|folder| folder.ends_with(".dist-info")) {
+        if let Some((folder, file)) = path.split_once('/')
+            && folder.ends_with(".dist-info")
+        {
+            return is_installers(file).then_some((Reason::InstallerRecord, None));
+        }
+        if self.package.keeps(path) {
             return None;
         }
+        if let Some(why) = self.package.drops(path) {
+            return Some((Reason::PackageRule, Some(why)));
+        }
         if self.test_folders.hold(path) && !self.kept_tests.contains(path) {
-            return Some(Reason::Tests);
+            return Some((Reason::Tests, None));
+        }
+        if self.copies.contains(path) {
+            return Some((Reason::SameLibrary, None));
+        }
+        let is_source = has_extension(path, SOURCE_ENDINGS);
+        if is_source && self.package.builds_only() {
+            return Some((Reason::Sources, None));
         }
         // Who brings typeshed, the stubs of the standard library, reads them: mypy, jedi, pytype.
         if self.facts.names(path) || path.split('/').rev().skip(1).any(|part| part == "typeshed") {
             return None;
         }
-        if has_extension(path, SOURCE_ENDINGS) {
-            return Some(Reason::Sources);
+        if is_source {
+            return Some((Reason::Sources, None));
         }
-        has_extension(path, STUB_ENDINGS).then_some(Reason::TypeStubs)
+        has_extension(path, STUB_ENDINGS).then_some((Reason::TypeStubs, None))
     }
 
     /// A `.pyc` in the place of its `.py` is the module itself.
@@ -77,6 +127,37 @@ impl<'a> Rules<'a> {
         }
         path.strip_suffix(".pyc").is_some_and(|stem| self.files.contains(format!("{stem}.py").as_str()))
     }
+}
+
+/// What of a `*.dist-info` only installers and auditors read. RECORD is written anew, with what is
+/// really there. Licences stay: they must go where the code goes.
+fn is_installers(file: &str) -> bool {
+    file.starts_with("sboms/")
+        || matches!(
+            file,
+            "RECORD" | "RECORD.jws" | "RECORD.p7s" | "INSTALLER" | "REQUESTED" | "direct_url.json" | "zip-safe"
+        )
+}
+
+/// Files that are the same library as another in their folder, under a name that no library asks
+/// for while it asks for the other's.
+fn copies_of_libraries(wheel: &WheelContents) -> BTreeSet<&str> {
+    let needed: BTreeSet<&str> =
+        wheel.facts.libraries.values().flat_map(|elf| &elf.needed).map(String::as_str).collect();
+    let mut same: BTreeMap<(&str, u32, u64), Vec<&str>> = BTreeMap::new();
+    for entry in &wheel.archive.entries {
+        if let Destination::SitePackages(below) = destination(&entry.path)
+            && wheel.facts.libraries.contains_key(&entry.path)
+            && let Some((folder, _)) = below.rsplit_once('/')
+        {
+            same.entry((folder, entry.crc32, entry.size)).or_default().push(below);
+        }
+    }
+    let is_needed = |path: &&&str| path.rsplit_once('/').is_some_and(|(_, name)| needed.contains(name));
+    same.values()
+        .filter(|names| names.iter().any(|path| is_needed(&path)))
+        .flat_map(|names| names.iter().filter(|path| !is_needed(path)).copied())
+        .collect()
 }
 
 /// The files of a wheel that go to `site-packages`, as seen from there.

@@ -7,7 +7,7 @@ mod inflate;
 mod read;
 mod write;
 
-pub use inflate::{deflate, inflate, inflate_start, verify};
+pub use inflate::{Packing, checksum, deflate, deflate_as, inflate, inflate_start, verify};
 pub use read::{Archive, Entry, EntryKind, ReadLimits, ZipError, clean_path};
 pub use write::{EntryHeader, FileMode, ZipWriter, zip_len};
 

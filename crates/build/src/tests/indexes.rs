@@ -1,0 +1,195 @@
+//! Where packages come from: find-links, several indexes, dates, preferences, passwords.
+
+use insta::assert_snapshot;
+
+use super::{Folder, answer, open, options, python, target};
+use crate::{
+    fetch::{Silent, fetch},
+    resolve::{Asked, IndexOptions, IndexStrategy},
+    testing::{SourceBuilder, TestIndex, TestIndexBuilder, WheelBuilder},
+};
+
+fn wheel(name: &str, version: &str) -> WheelBuilder {
+    WheelBuilder::new(name, version)
+}
+
+/// Resolves and fetches.
+fn check(index: &TestIndex, asked: &str, change: impl FnOnce(&mut IndexOptions)) -> String {
+    let cache = Folder::new();
+    let mut options = options(&cache, index);
+    change(&mut options);
+    let client = open(options);
+    let specifiers: Vec<String> = asked.split('&').map(|line| line.trim().to_owned()).collect();
+    let asked = Asked::with("--with", &specifiers);
+    let told = answer(&client, &asked, "python3.12");
+    if !told.starts_with("error") {
+        let resolution = client.resolve(&asked, target("python3.12")).expect("it was found before");
+        fetch(&client, &resolution, &Silent).expect("they are sound");
+    }
+    told.replace(&index.at(""), "[INDEX]")
+}
+
+#[test]
+fn find_links_count_beside_the_index() {
+    let index = TestIndex::serving(&[wheel("app", "1").requires("lib"), wheel("lib", "1")]);
+    let folder = Folder::new();
+    for wheel in [wheel("lib", "2"), wheel("other", "1").requires("lib<2")] {
+        std::fs::write(folder.path().join(wheel.filename()), wheel.bytes()).expect("a file");
+    }
+    let with_folder = |options: &mut IndexOptions| options.indexes.find_links.push(folder.path().to_string());
+    assert_snapshot!(check(&index, "app", with_folder), @"");
+    assert_snapshot!(check(&index, "app & other", with_folder), @"");
+    let alone = |options: &mut IndexOptions| {
+        with_folder(options);
+        options.indexes.no_index = true;
+    };
+    assert_snapshot!(check(&index, "lib", alone), @"");
+    assert_snapshot!(check(&index, "app", alone), @"");
+    assert_snapshot!(check(&index, "lib==3", alone), @"");
+    let nowhere = |options: &mut IndexOptions| options.indexes.find_links.push("/nowhere".to_owned());
+    assert_snapshot!(check(&index, "app", nowhere), @"");
+}
+
+#[test]
+fn find_links_may_be_a_page() {
+    let index = TestIndex::serving(&[wheel("app", "1"), wheel("app", "2")]);
+    for page in ["/links/", "/bare-links/"] {
+        let links = |options: &mut IndexOptions| {
+            options.indexes.find_links.push(index.at(page));
+            options.indexes.no_index = true;
+        };
+        assert_eq!(check(&index, "app", links), "app-2-py3-none-any.whl", "{page}");
+    }
+}
+
+#[test]
+fn versions_before_a_release_count_when_asked_for() {
+    let index = TestIndex::serving(&[wheel("app", "1"), wheel("app", "2rc1")]);
+    assert_snapshot!(check(&index, "app", |_| {}), @"app-1-py3-none-any.whl");
+    assert_snapshot!(check(&index, "app>=2rc1", |_| {}), @"app-2rc1-py3-none-any.whl");
+    assert_snapshot!(check(&index, "app", |options| options.pre = true), @"app-2rc1-py3-none-any.whl");
+}
+
+#[test]
+fn the_strategy_chooses_between_indexes() {
+    let public = TestIndex::serving(&[wheel("app", "2")]);
+    let private = TestIndex::serving(&[wheel("app", "1")]);
+    let by = |strategy: IndexStrategy| {
+        check(&public, "app", |options| {
+            options.indexes.extra_index_urls.push(private.url());
+            options.strategy = strategy;
+        })
+    };
+    assert_snapshot!(by(IndexStrategy::FirstIndex), @"app-1-py3-none-any.whl");
+    assert_snapshot!(by(IndexStrategy::UnsafeBestMatch), @"app-2-py3-none-any.whl");
+}
+
+#[test]
+fn only_files_before_a_date_count() {
+    let index = TestIndex::builder()
+        .published(&wheel("app", "1"), "2024-01-01T00:00:00Z")
+        .published(&wheel("app", "2"), "2025-01-01T00:00:00Z")
+        .start();
+    let before = |date: &'static str| {
+        check(&index, "app", |options| options.exclude_newer = Some(date.to_owned()))
+    };
+    assert_snapshot!(before("2025-06-01"), @"app-2-py3-none-any.whl");
+    assert_snapshot!(before("2024-06-01T00:00:00Z"), @"app-1-py3-none-any.whl");
+    assert_snapshot!(before("2023-06-01"), @"");
+}
+
+#[test]
+fn preferred_versions_are_kept_where_they_may() {
+    let index = TestIndex::serving(&[
+        wheel("app", "1").requires("lib"),
+        wheel("app", "2").requires("lib>=2"),
+        wheel("lib", "1"),
+        wheel("lib", "2"),
+        wheel("lib", "3"),
+    ]);
+    let check = |asked: &str, preferred: &[(&str, &str)]| {
+        let cache = Folder::new();
+        let preferred = preferred.iter().map(|(name, version)| (name.to_string(), version.to_string()));
+        let asked = Asked { preferred: preferred.collect(), ..Asked::with("--with", &[asked.to_owned()]) };
+        answer(&open(options(&cache, &index)), &asked, "python3.12").replace('\n', " ")
+    };
+    let mut table = String::new();
+    for (asked, preferred) in [
+        ("app", &[][..]),
+        ("app", &[("app", "1"), ("lib", "1")]),
+        ("app", &[("app", "2"), ("lib", "1")]),
+        ("app", &[("lib", "2")]),
+        ("app>1", &[("app", "1"), ("lib", "2")]),
+        ("app", &[("app", "7"), ("lib", "nonsense"), ("gone", "1")]),
+    ] {
+        table.push_str(&format!("{asked} {preferred:?}: {}\n", check(asked, preferred)));
+    }
+    assert_snapshot!(table, @"");
+}
+
+/// An index that wants a password and has everything that there can be on one.
+fn private() -> TestIndexBuilder {
+    TestIndex::builder()
+        .wheel(&wheel("app", "1").requires("lib"))
+        .wheel(&wheel("lib", "1"))
+        .wheel(&wheel("direct", "1"))
+        .wheel(&wheel("linked", "1"))
+        .buildable(&SourceBuilder::new("pure", "1"))
+        .text("more.txt", "lib")
+        .for_user("user", "secret")
+}
+
+/// Every file below a folder that has these bytes in it, or in its name.
+fn with_bytes(folder: &camino::Utf8Path, bytes: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in folder.read_dir_utf8().expect("a folder").flatten() {
+            let path = entry.path();
+            let is_in = |text: &[u8]| text.windows(bytes.len()).any(|window| window == bytes);
+            let kind = entry.file_type().expect("it has a kind");
+            if kind.is_dir() {
+                open.push(path.to_owned());
+            } else if kind.is_file() && is_in(&std::fs::read(path).expect("a file")) || is_in(path.as_str().as_bytes()) {
+                found.push(path.to_string());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_password_is_used_and_never_kept() {
+    let index = private().start();
+    let cache = Folder::new();
+    let mut options = options(&cache, &index);
+    options.indexes.index_url = Some(index.url_with_credentials());
+    options.indexes.find_links.push(index.at("/links/").replace("://", "://user:secret@"));
+    options.pythons = vec![python()];
+    let folder = Folder::new();
+    let direct = index.at("/files/direct-1-py3-none-any.whl").replace("://", "://user:secret@");
+    let remote = index.at("/text/more.txt").replace("://", "://user:secret@");
+    let text = format!("app\nlinked\npure\ndirect @ {direct}\n-r {remote}\n");
+    let asked = crate::resolve::requirements_txt::read(&folder.write("requirements.txt", &text));
+    let asked = asked.expect("it is readable");
+    let runtime = format!("python3.{}", python().0);
+    let client = open(options.clone());
+    let resolution = client.resolve(&asked, target(&runtime)).expect("the password is right");
+    fetch(&client, &resolution, &Silent).expect("they are sound");
+    assert_eq!(resolution.wheels.len(), 5);
+    let shown = format!("{resolution:?} {options:?} {:?} {:?}", asked.remote, asked.indexes);
+    assert!(!shown.contains("secret"), "{shown}");
+    assert_eq!(with_bytes(cache.path(), b"secret"), Vec::<String>::new());
+    assert_eq!(with_bytes(cache.path(), b"dXNlcjpzZWNyZXQ="), Vec::<String>::new());
+}
+
+#[test]
+fn a_wrong_password_is_told_without_it() {
+    let index = private().start();
+    let wrong = |options: &mut IndexOptions| {
+        options.indexes.index_url = Some(index.url_with_credentials().replace("secret", "guess"));
+    };
+    let told = check(&index, "app", wrong);
+    assert!(!told.contains("guess"));
+    assert_snapshot!(told, @"");
+}
