@@ -37,7 +37,7 @@ pub(crate) fn prepare() -> Result<PathBuf> {
 }
 
 /// A Python that AWS's clients run on (3.10 and later) and that can make virtual environments.
-fn find_python() -> Result<PathBuf> {
+pub(crate) fn find_python() -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let mut candidates: Vec<PathBuf> = pyenv_versions(&home.join(".pyenv/versions"));
     candidates.extend(["python3.13", "python3.12", "python3.11", "python3.10", "python3"].map(PathBuf::from));

@@ -20,6 +20,7 @@ cargo xtask <command>
   tidy             crate edges, forbidden words, file headers, decisions
   clients          AWS's clients from the package index, in a virtual environment under target/
   bench [up]       measure `layercake up`, cold and warm, and print a table
+  bench build      the builder beside uv, pip and zip, with the bounds of SPECIFICATION.md
   bench first-run  time README's first command on a clean clone";
 
 fn main() -> Result<()> {
@@ -30,8 +31,9 @@ fn main() -> Result<()> {
         ["tidy"] => tidy::run(),
         ["clients"] => clients::prepare().map(|folder| println!("{}", folder.display())),
         ["bench"] | ["bench", "up"] => bench::up(),
+        ["bench", "build"] => bench::build(),
         ["bench", "first-run"] => bench::first_run(),
-        ["bench", other] => bail!("not implemented: the benchmark `{other}`; there are `up` and `first-run`"),
+        ["bench", other] => bail!("not implemented: the benchmark `{other}`; there are `up`, `build` and `first-run`"),
         _ => {
             println!("{USAGE}");
             if words.is_empty() || words == ["--help"] {

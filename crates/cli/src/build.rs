@@ -2,7 +2,7 @@
 //!
 //! Reads as the list of stages; each stage's work is a library's.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_build::{
@@ -12,6 +12,7 @@ use layercake_build::{
     resolve::python_fits,
 };
 use layercake_core::{
+    check::Verdict,
     configuration::Configuration,
     limits,
     lock::Scope,
@@ -26,7 +27,7 @@ use crate::{
     args::{Build, Common},
     error::{CommandError, Kind},
     settings::{Settings, host_arch},
-    stages,
+    stages::{self, Checked},
     ui::{Ui, size},
     up::{interrupted, json},
 };
@@ -64,6 +65,14 @@ struct Building<'a> {
     scope: Scope,
     targets: Vec<Target>,
     times: Vec<StageTime>,
+    verdicts: Vec<Verdict>,
+}
+
+/// One of the zips that are written.
+struct OutputPart {
+    name: Option<String>,
+    plan: LayerPlan,
+    path: Utf8PathBuf,
 }
 
 impl<'a> Building<'a> {
@@ -111,6 +120,7 @@ impl<'a> Building<'a> {
             scope,
             targets,
             times: Vec::new(),
+            verdicts: Vec::new(),
         })
     }
 
@@ -145,7 +155,9 @@ impl<'a> Building<'a> {
             }
             return Err(error);
         }
-        let zips = self.zips(&layer)?;
+        let parts = self.parts(&layer)?;
+        self.check(&layer, &parts)?;
+        let zips = self.zips(&layer, parts)?;
         let report = self.report(&layer, &resolutions, zips)?;
         self.print(&report, &layer)?;
         Ok(ExitCode::SUCCESS)
@@ -158,8 +170,11 @@ impl<'a> Building<'a> {
     ) -> Result<Vec<Resolution>, CommandError> {
         let begun = self.ui.stage("lock", "reading the lock");
         let lock = match &self.inputs {
-            Wanted::Lock(lock) => Some(self.from_lock(lock)?),
-            Wanted::Asked(asked) if self.arguments.locked => Some(self.from_lock(&self.checked_lock(asked)?)?),
+            Wanted::Lock(lock) => Some(self.from_lock(index, lock, &self.scope)?),
+            // It was made with the extras and groups that are asked for, so there are none to choose.
+            Wanted::Asked(asked) if self.arguments.locked => {
+                Some(self.from_lock(index, &self.checked_lock(asked)?, &Scope::default())?)
+            }
             Wanted::Asked(_) => None,
         };
         if let Some(resolutions) = lock {
@@ -176,8 +191,13 @@ impl<'a> Building<'a> {
             .collect()
     }
 
-    fn from_lock(&self, lock: &LockFile) -> Result<Vec<Resolution>, CommandError> {
-        self.targets.iter().map(|&target| Ok(lock.select(target, &self.scope)?)).collect()
+    fn from_lock(
+        &self,
+        index: &layercake_build::resolve::PackageIndex,
+        lock: &LockFile,
+        scope: &Scope,
+    ) -> Result<Vec<Resolution>, CommandError> {
+        self.targets.iter().map(|&target| Ok(lock.resolve(index, target, scope)?)).collect()
     }
 
     /// The lock beside the input, which must be the lock of what is asked for.
@@ -188,21 +208,45 @@ impl<'a> Building<'a> {
         Ok(lock)
     }
 
-    /// Writes the zips, or says what they would be.
-    fn zips(&mut self, layer: &PlannedLayer) -> Result<Vec<ZipReport>, CommandError> {
+    /// The layers that it becomes.
+    fn parts(&self, layer: &PlannedLayer) -> Result<Vec<OutputPart>, CommandError> {
         let output = self.arguments.output.clone().unwrap_or_else(|| "layer.zip".into());
-        let parts: Vec<(Option<String>, LayerPlan, Utf8PathBuf)> =
-            match self.arguments.split.or(self.configuration.split) {
-                None => vec![(None, layer.plan.clone(), output)],
-                Some(count) => split(&layer.plan, count)?
-                    .into_iter()
-                    .map(|part| (Some(part.name.clone()), part.plan, part_path(&output, &part.name)))
-                    .collect(),
-            };
+        Ok(match self.arguments.split.or(self.configuration.split) {
+            None => vec![OutputPart { name: None, plan: layer.plan.clone(), path: output }],
+            Some(count) => split(&layer.plan, count)?
+                .into_iter()
+                .map(|part| OutputPart {
+                    path: part_path(&output, &part.name),
+                    name: Some(part.name),
+                    plan: part.plan,
+                })
+                .collect(),
+        })
+    }
+
+    fn check(&mut self, layer: &PlannedLayer, parts: &[OutputPart]) -> Result<(), CommandError> {
+        let layers: Vec<_> = parts
+            .iter()
+            .map(|part| stages::named(part.path.file_name().unwrap_or("layer.zip"), &part.plan, layer))
+            .collect();
+        let checked = Checked {
+            targets: &self.targets,
+            layers: &layers,
+            function: None,
+            environment: &BTreeMap::new(),
+            handler: None,
+        };
+        let is_fatal = !self.arguments.no_check && !self.arguments.dry_run;
+        self.verdicts = stages::check(&checked, is_fatal, self.ui, &mut self.times)?;
+        Ok(())
+    }
+
+    /// Writes the zips, or says what they would be.
+    fn zips(&mut self, layer: &PlannedLayer, parts: Vec<OutputPart>) -> Result<Vec<ZipReport>, CommandError> {
         let mut zips = Vec::new();
-        for (part, plan, path) in parts {
+        for OutputPart { name, plan, path } in parts {
             if self.arguments.dry_run {
-                zips.push(planned_zip(&plan, part));
+                zips.push(planned_zip(&plan, name));
                 continue;
             }
             let stage = self.ui.stage("build", format!("writing {path}"));
@@ -213,7 +257,7 @@ impl<'a> Building<'a> {
             zips.push(ZipReport {
                 path: Some(path.into_string()),
                 sha256: Some(zip.sha256),
-                ..planned_zip(&plan, part)
+                ..planned_zip(&plan, name)
             });
         }
         Ok(zips)
@@ -236,6 +280,7 @@ impl<'a> Building<'a> {
             findings: layer.plan.findings.clone(),
             pulled: layer.pulled.clone(),
             without_bytecode: layer.without_bytecode.clone(),
+            checks: self.verdicts.clone(),
             stages: self.times.clone(),
         })
     }

@@ -24,11 +24,7 @@ use crate::{
 const EXAMPLES: usize = 3;
 
 /// Runs the command.
-pub(crate) async fn run(
-    _common: &Common,
-    arguments: Check,
-    ui: &Arc<Ui>,
-) -> Result<ExitCode, CommandError> {
+pub(crate) async fn run(_common: &Common, arguments: Check, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     let (strict, json) = (arguments.strict, arguments.json);
     let own_ui = Arc::clone(ui);
     let report = tokio::task::spawn_blocking(move || look(&arguments, &own_ui))
@@ -75,11 +71,7 @@ fn read(path: &Utf8PathBuf, all: &[&Utf8PathBuf]) -> Result<NamedContents, Comma
     let name = path.file_name().unwrap_or(path.as_str());
     let is_single = all.iter().filter(|other| other.file_name() == Some(name)).count() <= 1;
     let name = if is_single { name } else { path.as_str() };
-    Ok(NamedContents {
-        name: name.to_owned(),
-        contents: inspected.contents,
-        zip_bytes: inspected.size,
-    })
+    Ok(NamedContents { name: name.to_owned(), contents: inspected.contents, zip_bytes: inspected.size })
 }
 
 /// The runtimes asked for, or those that the zips seem to be made for.
@@ -138,7 +130,8 @@ fn page(verdict: &Verdict, strict: bool) -> String {
 fn cases(findings: &[Finding]) -> Vec<&[Finding]> {
     findings
         .chunk_by(|one, other| {
-            (one.severity, one.code, &one.why, &one.fix) == (other.severity, other.code, &other.why, &other.fix)
+            (one.severity, one.code, &one.why, &one.fix)
+                == (other.severity, other.code, &other.why, &other.fix)
         })
         .collect()
 }

@@ -64,7 +64,7 @@ impl Settings {
             },
         };
         let home = base.as_ref().and_then(|base| Utf8PathBuf::from_path_buf(base.home_dir().to_owned()).ok());
-        let places = places(common, home.as_deref());
+        let places = places(common, home.as_deref(), &cache);
         Ok(Self { cloud, cloud_is_named: common.data.is_some(), registry, cache, places })
     }
 
@@ -90,7 +90,7 @@ fn absolute(path: &Utf8Path) -> Utf8PathBuf {
         .unwrap_or_else(|| path.to_owned())
 }
 
-fn places(common: &Common, home: Option<&Utf8Path>) -> SearchPlaces {
+fn places(common: &Common, home: Option<&Utf8Path>, cache: &Utf8Path) -> SearchPlaces {
     let variable =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
     let in_home = |path: &str| home.map(|home| home.join(path));
@@ -105,6 +105,7 @@ fn places(common: &Common, home: Option<&Utf8Path>) -> SearchPlaces {
             .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("uv/python")))
             .or_else(|| in_home(".local/share/uv/python")),
         homebrew: ["/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew"].map(Utf8PathBuf::from).into(),
+        memory: Some(cache.join("interpreters")),
     }
 }
 

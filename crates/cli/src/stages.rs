@@ -3,7 +3,7 @@
 //! Owns their lines and bars. Each stage's work is a library's.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
 };
 
@@ -14,13 +14,17 @@ use layercake_build::{
     derive::{self, Compiler},
     fetch::{self, WheelSet, fetch},
     layer::{Part, PlannedLayer, Wanted, plan_layer},
-    resolve::{Asked, IndexOptions, PackageIndex},
+    resolve::{Asked, IndexOptions, IndexStrategy, PackageIndex, installed::unfulfilled},
 };
 use layercake_core::{
+    aws::Handler,
+    check::{
+        Finding as CheckFinding, NamedContents, Severity, Subject, Verdict, verdict, visible_distributions,
+    },
     configuration::Configuration,
     imports::test_modules_imported,
     limits,
-    plan::{Finding, Policy, Profile},
+    plan::{Finding, LayerPlan, Policy, Profile},
     report::StageTime,
     resolution::Resolution,
     target::Target,
@@ -28,7 +32,7 @@ use layercake_core::{
 use layercake_local::interpreters::Interpreters;
 
 use crate::{
-    args::{Index, LayerOptions},
+    args::{Index, Keyring, LayerOptions, Strategy},
     error::{CommandError, Kind},
     ui::{Ui, share, size},
 };
@@ -94,7 +98,26 @@ pub(crate) fn open_index(
     options.exclude_newer = given.exclude_newer.clone();
     options.indexes.index_url = given.index_url.clone();
     options.indexes.extra_index_urls = given.extra_index_url.clone();
+    options.indexes.find_links = given.find_links.clone();
+    options.indexes.no_index = given.no_index;
     options.indexes = options.indexes.or(asked.indexes.clone());
+    options.strategy = match given.index_strategy {
+        Strategy::FirstIndex => IndexStrategy::FirstIndex,
+        Strategy::UnsafeFirstMatch => IndexStrategy::UnsafeFirstMatch,
+        Strategy::UnsafeBestMatch => IndexStrategy::UnsafeBestMatch,
+    };
+    options.keyring = given.keyring_provider == Keyring::Subprocess;
+    options.pre = given.pre;
+    // clap does not keep the order between two options, so `:all:` comes before the names.
+    let is_all = |value: &&String| value.split(',').any(|name| name == ":all:");
+    for all in [true, false] {
+        for value in given.only_binary.iter().filter(|value| is_all(value) == all) {
+            options.formats.only_binary(value);
+        }
+        for value in given.no_binary.iter().filter(|value| is_all(value) == all) {
+            options.formats.no_binary(value);
+        }
+    }
     Ok(PackageIndex::open(options)?)
 }
 
@@ -192,6 +215,96 @@ pub(crate) fn plan(
         }
     }
     Ok(layer)
+}
+
+/// What is checked before anything is uploaded or written.
+pub(crate) struct Checked<'a> {
+    /// What it is to run on.
+    pub(crate) targets: &'a [Target],
+    /// The layers, in the order in which Lambda extracts them.
+    pub(crate) layers: &'a [NamedContents],
+    /// The function's code, when it is known.
+    pub(crate) function: Option<&'a NamedContents>,
+    /// Its environment variables.
+    pub(crate) environment: &'a BTreeMap<String, String>,
+    /// What Lambda calls.
+    pub(crate) handler: Option<&'a Handler>,
+}
+
+/// Tells whether it will run. Warnings are said; what Lambda would refuse or what cannot run is an
+/// error, unless the user wants to go on all the same.
+pub(crate) fn check(
+    checked: &Checked<'_>,
+    is_fatal: bool,
+    ui: &Ui,
+    times: &mut Vec<StageTime>,
+) -> Result<Vec<Verdict>, CommandError> {
+    let stage = ui.stage("check", "checking whether it will run");
+    let mut verdicts = Vec::new();
+    for &target in checked.targets {
+        let visible = visible_distributions(target, checked.layers, checked.function);
+        verdicts.push(verdict(&Subject {
+            target,
+            layers: checked.layers,
+            function: checked.function,
+            environment: checked.environment,
+            handler: checked.handler,
+            unfulfilled: &unfulfilled(target, &visible)?,
+        }));
+    }
+    let told = |severity| {
+        let findings = verdicts.iter().flat_map(|verdict| &verdict.findings);
+        let mut told: Vec<&CheckFinding> = findings.filter(|finding| finding.severity == severity).collect();
+        told.dedup_by(|a, b| (a.code, &a.why) == (b.code, &b.why));
+        told
+    };
+    let (errors, warnings) = (told(Severity::Error), told(Severity::Warning));
+    let words = match (errors.len(), warnings.len()) {
+        (0, 0) => "it will run".to_owned(),
+        (0, count) => format!("it will run; {}", counted(count, "warning")),
+        (count, _) => format!("it will not run: {}", counted(count, "error")),
+    };
+    times.push(stage.done("Checked", &words));
+    let Some((first, others)) = errors.split_first() else {
+        for finding in warnings {
+            ui.warn(&in_a_sentence(finding));
+        }
+        return Ok(verdicts);
+    };
+    if !is_fatal {
+        for finding in &errors {
+            ui.warn(&in_a_sentence(finding));
+        }
+        return Ok(verdicts);
+    }
+    let mut error =
+        CommandError::new(Kind::User, format!("it would not run: {}", first.why), first.fix.clone());
+    for finding in others.iter().take(4) {
+        let is_same = finding.fix == first.fix;
+        error = error.with_hint(if is_same { finding.why.clone() } else { in_a_sentence(finding) });
+    }
+    if others.len() > 4 {
+        error = error.with_hint(format!("and {} more", counted(others.len() - 4, "error")));
+    }
+    Err(error)
+}
+
+fn in_a_sentence(finding: &CheckFinding) -> String {
+    let file = finding.file.as_deref().map(|file| format!(" ({file})")).unwrap_or_default();
+    format!("{}{file}; {}", finding.why, finding.fix)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// The layer that a plan gives, for the check.
+pub(crate) fn named(name: &str, plan: &LayerPlan, layer: &PlannedLayer) -> NamedContents {
+    NamedContents {
+        name: name.to_owned(),
+        contents: plan.contents(&layer.wheels.contents, &layer.derived.files),
+        zip_bytes: plan.zip_size(),
+    }
 }
 
 /// Says what was left out of a layer, by reason.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::{
-    contents::{ContentFile, Contents},
+    contents::{ContentFile, Contents, Distribution},
     show::{Tally, ZipTotals, files},
 };
 
@@ -103,7 +103,7 @@ impl Difference {
         let mut counts: BTreeMap<PackageKey<'_>, [u64; 3]> = BTreeMap::new();
         for path in before.keys().chain(after.keys()).copied().collect::<BTreeSet<_>>() {
             let (was, is) = (before.get(path).copied(), after.get(path).copied());
-            let Some(change) = change(was, is) else {
+            let Some(change) = change_of(was, is) else {
                 same_files += 1;
                 continue;
             };
@@ -142,14 +142,14 @@ type PackageKey<'a> = (Option<&'a str>, Option<&'a str>);
 
 fn key<'a>(file: &ContentFile, contents: &'a Contents) -> PackageKey<'a> {
     let owner = contents.owner(file);
-    (owner.map(|owner| owner.name.as_str()), owner.map(|owner| owner.root()))
+    (owner.map(|owner| owner.name.as_str()), owner.map(Distribution::root))
 }
 
 fn by_path(contents: &Contents) -> BTreeMap<&str, &ContentFile> {
     files(contents).map(|file| (file.path.as_str(), file)).collect()
 }
 
-fn change(was: Option<&ContentFile>, is: Option<&ContentFile>) -> Option<Change> {
+fn change_of(was: Option<&ContentFile>, is: Option<&ContentFile>) -> Option<Change> {
     match (was, is) {
         (None, _) => Some(Change::Added),
         (_, None) => Some(Change::Removed),
@@ -199,7 +199,7 @@ fn package_changes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{contents::Distribution, hash::Sha256, zip::EntryKind};
+    use crate::{hash::Sha256, zip::EntryKind};
 
     /// `path content [x]` a line; `NAME-VERSION.dist-info` makes a distribution, and files are of
     /// the one whose name they begin with.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     aws::{FunctionName, Handler, LayerVersionArn},
+    check::Verdict,
     hash::Sha256,
     plan::{ExcludedFile, Finding, LayerPlan, Profile, Reason, Tally, fit::Pulled},
     resolution::Resolution,
@@ -76,6 +77,9 @@ pub struct LayerReport {
     /// Targets without bytecode, for want of an interpreter.
     #[serde(default)]
     pub without_bytecode: Vec<Target>,
+    /// Whether it will run.
+    #[serde(default)]
+    pub checks: Vec<Verdict>,
     /// The version on the endpoint.
     pub arn: LayerVersionArn,
     /// How it came there.
@@ -119,6 +123,9 @@ pub struct BuildReport {
     pub pulled: Vec<Pulled>,
     /// Targets without bytecode, for want of an interpreter.
     pub without_bytecode: Vec<Target>,
+    /// Whether it will run, for each target.
+    #[serde(default)]
+    pub checks: Vec<Verdict>,
     /// How long each stage took.
     pub stages: Vec<StageTime>,
 }

@@ -474,7 +474,7 @@ mod tests {
     fn entry(path: &str, size: u64) -> Entry {
         let data = 0..0;
         let method = Method::Deflated;
-        Entry { path: path.to_owned(), kind: EntryKind::File, permissions: 0, method, crc32: 0, size, data }
+        Entry { path: path.to_owned(), kind: EntryKind::File, permissions: 0, method, crc32: 0, size, modified: 0, data }
     }
 
     #[test]

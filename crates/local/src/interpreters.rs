@@ -1,8 +1,8 @@
 //! The CPythons of this machine: where they are, which release, where their library lies.
 //!
 //! Owns discovery. Never reads the environment (the command line hands it [`SearchPlaces`]),
-//! never writes, and never runs anything but a short probe of a Python whose place does not
-//! already tell its release.
+//! never runs anything but a short probe of a Python whose place does not already tell its release,
+//! and writes nothing but what such a probe answered, where the command line lets it.
 
 use std::{
     cmp::Reverse,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use layercake_core::{Hint, target::Runtime};
+use layercake_core::{Hint, hash::Sha256, target::Runtime};
 
 /// Where a Python was found, in the order of preference between equal releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,8 @@ pub struct SearchPlaces {
     pub uv_pythons: Option<Utf8PathBuf>,
     /// Homebrew's prefixes (`/opt/homebrew`, `/usr/local`, `/home/linuxbrew/.linuxbrew`).
     pub homebrew: Vec<Utf8PathBuf>,
+    /// Folder that remembers what a Python answered, for as long as the program does not change.
+    pub memory: Option<Utf8PathBuf>,
 }
 
 /// All CPythons found: newest minor first, the best of each minor before the others.
@@ -148,7 +150,10 @@ impl Interpreters {
                 let inside_known = program.ancestors().any(|folder| known.contains(folder));
                 (*source == FoundIn::Named || !inside_known) && seen.insert(program.clone())
             })
-            .map(|(program, source)| std::thread::spawn(move || probe(&program, source)))
+            .map(|(program, source)| {
+                let memory = places.memory.clone();
+                std::thread::spawn(move || probe(&program, source, memory.as_deref()))
+            })
             .collect();
         found.extend(probes.into_iter().filter_map(|thread| thread.join().ok().flatten()));
         Self::of(found)
@@ -246,7 +251,13 @@ const PROBE: &str = "import sys, os; \
     print(getattr(sys, 'base_prefix', sys.prefix)); print(os.path.dirname(os.__file__)); \
     print('t' in getattr(sys, 'abiflags', ''))";
 
-fn probe(program: &Utf8Path, source: FoundIn) -> Option<Interpreter> {
+fn probe(program: &Utf8Path, source: FoundIn, memory: Option<&Utf8Path>) -> Option<Interpreter> {
+    let remembered = memory.and_then(|folder| Some(folder.join(format!("{}.probe", stamp(program)?))));
+    if let Some(answer) = remembered.as_ref().and_then(|path| fs_err::read_to_string(path).ok())
+        && let Some(interpreter) = read_probe(program, &answer, source)
+    {
+        return Some(interpreter);
+    }
     let output = Command::new(program)
         .args(["-I", "-S", "-c", PROBE])
         .stdin(Stdio::null())
@@ -254,7 +265,38 @@ fn probe(program: &Utf8Path, source: FoundIn) -> Option<Interpreter> {
         .output()
         .ok()
         .filter(|output| output.status.success())?;
-    read_probe(program, &String::from_utf8(output.stdout).ok()?, source)
+    let answer = String::from_utf8(output.stdout).ok()?;
+    let interpreter = read_probe(program, &answer, source)?;
+    if let Some(path) = remembered {
+        remember(&path, &answer);
+    }
+    Some(interpreter)
+}
+
+/// A name that changes when the program does; nothing when it cannot be looked at.
+fn stamp(program: &Utf8Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let facts = std::fs::metadata(program).ok()?;
+    let text = format!(
+        "{program} {} {} {} {} {}",
+        facts.dev(),
+        facts.ino(),
+        facts.len(),
+        facts.mtime(),
+        facts.mtime_nsec()
+    );
+    Some(Sha256::of(text.as_bytes()).to_hex()[..32].to_owned())
+}
+
+/// Only a shortcut: when it cannot be written, the Python is asked again the next time.
+fn remember(path: &Utf8Path, answer: &str) {
+    let Some(folder) = path.parent() else { return };
+    let written = fs_err::create_dir_all(folder)
+        .and_then(|()| tempfile::NamedTempFile::new_in(folder))
+        .and_then(|file| fs_err::write(file.path(), answer).map(|()| file));
+    if let Ok(file) = written {
+        let _ = file.persist(path);
+    }
 }
 
 fn read_probe(program: &Utf8Path, answer: &str, source: FoundIn) -> Option<Interpreter> {

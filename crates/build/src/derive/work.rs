@@ -148,6 +148,7 @@ impl<'a> Workshop<'a> {
             method,
             crc32: layercake_core::zip::checksum(&bytes),
             size: bytes.len() as u64,
+            modified: 0,
             data: 0..0,
         };
         drop(bytes);

@@ -214,7 +214,7 @@ fn of_requirement(text: &str) -> Result<Input, InputError> {
     }
 }
 
-fn no_such_file(path: &Utf8Path) -> InputError {
+pub(super) fn no_such_file(path: &Utf8Path) -> InputError {
     let name = path.file_name().unwrap_or(path.as_str());
     let stem = path.as_str();
     let may_be_package = !stem.contains('/') && !stem.starts_with('.') && !stem.contains(' ');

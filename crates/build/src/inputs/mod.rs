@@ -66,7 +66,8 @@ pub struct AskedFor {
     pub asked: Asked,
     /// Each `requires-python` of a project or script, with the file it is in.
     pub requires_python: Vec<(Utf8PathBuf, String)>,
-    /// The folder of the first project, requirements file or script: where its lock belongs.
+    /// The folder of the first project, requirements file or script, where its lock belongs; empty
+    /// for the current one.
     pub folder: Option<Utf8PathBuf>,
 }
 
@@ -102,7 +103,10 @@ impl Given {
             wanted.add(input, &self.scope)?;
         }
         for path in &self.constraints {
-            let asked = requirements_txt::read(path)?;
+            if !path.exists() {
+                return Err(classify::no_such_file(path));
+            }
+            let asked = requirements_txt::read(&absolute(path)?)?;
             // Everything in a constraints file is a constraint; hashes and indexes count as usual.
             let requirements = asked.requirements.clone();
             let mut asked = Asked { requirements: Default::default(), ..asked };
@@ -132,7 +136,7 @@ impl AskedFor {
             Input::Requirement(text) => Asked::with(COMMAND_LINE, std::slice::from_ref(text)),
             Input::RequirementsFile(path) => {
                 self.is_in(path);
-                requirements_txt::read(path)?
+                requirements_txt::read(&absolute(path)?)?
             }
             Input::Script(path) => {
                 self.is_in(path);
@@ -158,10 +162,7 @@ impl AskedFor {
     }
 
     fn is_in(&mut self, path: &Utf8Path) {
-        self.folder.get_or_insert_with(|| match path.parent() {
-            Some(folder) if folder != "" => folder.to_owned(),
-            _ => ".".into(),
-        });
+        self.folder.get_or_insert_with(|| path.parent().unwrap_or(Utf8Path::new("")).to_owned());
     }
 }
 

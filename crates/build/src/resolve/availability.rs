@@ -123,8 +123,7 @@ fn release_of(
     version: Version,
     files: impl Iterator<Item = (DistFilename, uv_distribution_types::File)>,
 ) -> Release {
-    let mut release =
-        Release { version, wheels: Vec::new(), has_source: false, source_digests: Vec::new() };
+    let mut release = Release { version, wheels: Vec::new(), has_source: false, source_digests: Vec::new() };
     for (filename, file) in files {
         if file.yanked.as_ref().is_some_and(|yanked| yanked.is_yanked()) {
             continue;

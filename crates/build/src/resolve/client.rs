@@ -35,12 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct PackageIndex(Arc<Shared>);
 
+/// What hears `name version` before a build.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
 struct Shared {
     options: IndexOptions,
     runtime: Option<tokio::runtime::Runtime>,
     connection: OnceCell<Connection>,
     /// Hears what is built from source.
-    listener: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
+    listener: OnceLock<Listener>,
 }
 
 /// What a connection consists of.
@@ -277,10 +280,10 @@ fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
     };
     let mut indexes = Vec::new();
     for url in &settings.extra_index_urls {
-        indexes.push(Index::from_extra_index_url(parse(url)?));
+        indexes.push(with_lasting_files(Index::from_extra_index_url(parse(url)?), None));
     }
     match &settings.index_url {
-        Some(url) => indexes.push(Index::from_index_url(parse(url)?)),
+        Some(url) => indexes.push(with_lasting_files(Index::from_index_url(parse(url)?), None)),
         None => indexes.extend(public_index()),
     }
     let find_links = settings.find_links.iter().map(|place| {
@@ -288,7 +291,7 @@ fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
             place: shown_address(place),
             reason: failure::one_line(&error),
         })?;
-        Ok(Index::from_find_links(url))
+        Ok(with_lasting_files(Index::from_find_links(url), None))
     });
     let find_links = find_links.collect::<Result<Vec<_>, ResolveError>>()?;
     Ok(IndexLocations::new(indexes, find_links, settings.no_index))
@@ -297,9 +300,17 @@ fn locations(settings: &IndexSettings) -> Result<IndexLocations, ResolveError> {
 /// The public index, whose pages are kept for as long as it says itself (ten minutes): a mirror
 /// in between may drop that header, and then every run would fetch megabytes again.
 fn public_index() -> Option<Index> {
-    let mut index = IndexLocations::default().default_index()?.clone();
-    index.cache_control = serde_json::from_value(serde_json::json!({ "api": "max-age=600" })).ok();
-    Some(index)
+    let index = IndexLocations::default().default_index()?.clone();
+    Some(with_lasting_files(index, Some("max-age=600")))
+}
+
+/// An index whose source distributions are kept once they are there, whatever headers it sends: a
+/// published file does not change, and one that does is found out by its hash. `pages` says how long
+/// its pages are kept, in place of what it says itself.
+fn with_lasting_files(mut index: Index, pages: Option<&str>) -> Index {
+    let control = serde_json::json!({ "api": pages, "files": "max-age=31536000, immutable" });
+    index.cache_control = serde_json::from_value(control).ok();
+    index
 }
 
 async fn transfer(

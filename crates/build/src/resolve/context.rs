@@ -4,7 +4,7 @@
 //! the target, and for packages that nobody allowed to be built, there is no builder.
 
 use std::{
-    future::Future,
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -50,6 +50,8 @@ pub(super) struct Builder {
     index: PackageIndex,
     host: Host,
     failure: Arc<Mutex<Option<BuildFailure>>>,
+    /// What was announced.
+    announced: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// A build that failed.
@@ -61,12 +63,21 @@ pub(super) struct BuildFailure {
 
 impl Builder {
     pub(super) fn new(index: PackageIndex, host: Host) -> Self {
-        Self { index, host, failure: Arc::default() }
+        Self { index, host, failure: Arc::default(), announced: Arc::default() }
     }
 
     /// Why a build failed, if one did.
     pub(super) fn failure(&self) -> Option<BuildFailure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Tells that this is being built, once: where an address may have changed meanwhile, uv asks for
+    /// a build to learn what it needs, and for another to have it.
+    fn announce(&self, what: &str) {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        if announced.insert(what.to_owned()) {
+            self.index.tell_of_build(what);
+        }
     }
 
     /// Does a part of a build on a thread of its own, so that the resolver's other work goes on.
@@ -184,12 +195,10 @@ impl BuildContext for Context {
     type SourceDistBuilder = Running;
 
     /// Only builds ask for it, and the options allow none without a builder, so nothing waits here.
-    fn interpreter(&self) -> impl Future<Output = &Interpreter> + '_ {
-        async {
-            match &self.builder {
-                Some(builder) => builder.host.interpreter(),
-                None => std::future::pending().await,
-            }
+    async fn interpreter(&self) -> &Interpreter {
+        match &self.builder {
+            Some(builder) => builder.host.interpreter(),
+            None => std::future::pending().await,
         }
     }
 
@@ -283,7 +292,7 @@ impl BuildContext for Context {
         let Some(builder) = &self.builder else { return Err(NotBuilt) };
         let what = failure::redacted(what.unwrap_or("the project"));
         let (index, host, project) = (builder.index.clone(), builder.host.clone(), project.to_owned());
-        index.tell_of_build(&what);
+        builder.announce(&what);
         let build = builder.work(&what, move || Build::prepare(&index, &host, &project)).await?;
         Ok(Running { builder: builder.clone(), build: Arc::new(build), what })
     }

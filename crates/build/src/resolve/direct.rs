@@ -117,7 +117,10 @@ impl Line {
             Self::Named(named) => Some(named.name.clone()),
             Self::Unnamed(unnamed) => {
                 let file = unnamed.url.verbatim.filename().ok()?;
-                is_wheel(&unnamed.url).then(|| file.parse::<WheelFilename>().ok()).flatten().map(|file| file.name)
+                is_wheel(&unnamed.url)
+                    .then(|| file.parse::<WheelFilename>().ok())
+                    .flatten()
+                    .map(|file| file.name)
             }
         }
     }
@@ -266,12 +269,7 @@ pub(super) fn folders(lines: &[(Line, String)]) -> Vec<Box<Path>> {
 }
 
 /// Whether the wheel that a line asks for by address runs on the target.
-pub(super) fn check_fits(
-    line: &Line,
-    origin: &str,
-    tags: &Tags,
-    target: Target,
-) -> Result<(), ResolveError> {
+pub(super) fn check_fits(line: &Line, origin: &str, tags: &Tags, target: Target) -> Result<(), ResolveError> {
     let Some(url) = line.url().filter(|url| is_wheel(url)) else { return Ok(()) };
     let Ok(filename) = url.verbatim.filename() else { return Ok(()) };
     let wheel: WheelFilename = filename.parse().map_err(|error| ResolveError::BadRequirement {

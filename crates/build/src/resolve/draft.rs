@@ -13,8 +13,7 @@ use uv_cache::{Cache, CacheBucket};
 use uv_distribution::DistributionDatabase;
 use uv_distribution_filename::WheelFilename;
 use uv_distribution_types::{
-    BuiltDist, CachedDist, Dist, Name, Node, RegistryBuiltWheel, ResolvedDist,
-    SourceDist,
+    BuiltDist, CachedDist, Dist, Name, Node, RegistryBuiltWheel, ResolvedDist, SourceDist,
 };
 use uv_pypi_types::HashDigest;
 use uv_redacted::DisplaySafeUrl;
@@ -22,12 +21,8 @@ use uv_resolver::ResolverOutput;
 use uv_types::BuildContext as _;
 
 use super::{
-    Digest, Digester, ResolveError,
-    client::Connection,
-    context::Context,
-    failure,
-    settings::without_credentials,
-    solve::Request,
+    Digest, Digester, ResolveError, client::Connection, context::Context, failure,
+    settings::without_credentials, solve::Request,
 };
 
 /// A file that was chosen.
@@ -85,7 +80,9 @@ pub(super) async fn drafts(
 }
 
 /// Who needs whom, and what the user asked for.
-fn edges(answer: &uv_distribution_types::Resolution) -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
+fn edges(
+    answer: &uv_distribution_types::Resolution,
+) -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
     let graph = answer.graph();
     let name_of = |node: &Node| match node {
         Node::Dist { dist, .. } => Some(dist.name().to_string()),
@@ -178,7 +175,16 @@ async fn of_source(
     let mut digests = known(uv_distribution_types::Hashed::hashes(&local).iter());
     match source {
         SourceDist::Registry(registry) => {
-            digests.extend(known(registry.file.hashes.iter()));
+            let listed = known(registry.file.hashes.iter());
+            let differs = |one: &Digest| {
+                digests.iter().any(|other| other.algorithm() == one.algorithm() && other != one)
+            };
+            if let Some(promised) = listed.iter().find(|one| differs(one)) {
+                return Err(ResolveError::BadAnswer {
+                    reason: format!("`{}` is not what it promised, {promised}", registry.file.filename),
+                });
+            }
+            digests.extend(listed);
             let path = registry.file.url.to_url().ok().filter(|url| url.scheme() == "file");
             if let Some(path) = path.and_then(|url| url.to_file_path().ok()) {
                 digests.extend(of_local_file(&path)?);
@@ -286,7 +292,8 @@ fn wheel_file(cache: &Cache, unpacked: &Path, filename: &WheelFilename) -> Optio
             if kind.is_dir() && name != "src" {
                 folders.push(path);
             } else if kind.is_file()
-                && name.to_str().and_then(|name| name.parse::<WheelFilename>().ok()).as_ref() == Some(filename)
+                && name.to_str().and_then(|name| name.parse::<WheelFilename>().ok()).as_ref()
+                    == Some(filename)
                 && cache.resolve_link(path.with_file_name(filename.stem())).ok().as_ref() == Some(&unpacked)
             {
                 return Some(path);

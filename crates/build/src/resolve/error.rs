@@ -50,7 +50,9 @@ pub enum ResolveError {
         reason: String,
     },
     /// A package that another one asks for by address.
-    #[error("`{package}` is asked for by address ({url}) by a package, which counts only when you ask for it too")]
+    #[error(
+        "`{package}` is asked for by address ({url}) by a package, which counts only when you ask for it too"
+    )]
     IndirectUrl {
         /// The package.
         package: String,
@@ -396,7 +398,9 @@ fn why_not_built(forbidden: bool, target: Target) -> String {
 
 fn install_python(target: Target) -> String {
     let version = target.runtime.python_version();
-    format!("install Python {version} (`uv python install {version}` or `pyenv install {version}`), or name one with --python")
+    format!(
+        "install Python {version} (`uv python install {version}` or `pyenv install {version}`), or name one with --python"
+    )
 }
 
 fn asked_in(origin: Option<&str>) -> String {

@@ -143,7 +143,9 @@ async fn plain_reason(
             newest,
         });
     };
-    if within.iter().any(|release| release.fits(target, &tags)) || formats.of(package.as_str()) == Formats::Source {
+    if within.iter().any(|release| release.fits(target, &tags))
+        || formats.of(package.as_str()) == Formats::Source
+    {
         return None;
     }
     let nearest = availability::newest_fitting(&releases, target, &tags);

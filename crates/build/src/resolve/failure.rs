@@ -145,7 +145,12 @@ pub(super) fn of_distribution(error: &uv_distribution::Error) -> ResolveError {
         Uv::Git(GitResolverError::Git(cause)) => match cause.downcast_ref::<GitError>() {
             Some(GitError::GitNotFound) => ResolveError::NoGit,
             Some(GitError::TransportNotAllowed) => ResolveError::OfflineGit,
-            _ => ResolveError::Git { reason: one_line(cause.as_ref()) },
+            _ => {
+                let text = one_line(cause.as_ref());
+                // What git itself said is behind the command, which has paths of the cache in it.
+                let said = text.rsplit_once("--- stderr ").map_or(text.as_str(), |(_, said)| said);
+                ResolveError::Git { reason: said.to_owned() }
+            }
         },
         Uv::MismatchedHashes { distribution, expected, actual } => ResolveError::SourceHashNotAllowed {
             source_distribution: redacted(&plain(distribution)),

@@ -28,8 +28,10 @@ fn finish_one(index: &PackageIndex, asked: &Asked, mut draft: Draft) -> Result<R
         });
     }
     let is_told = |allowed: &AllowedHashes, digests: &[Digest]| {
-        let of_same_kind = |digest: &Digest| digests.iter().any(|known| known.algorithm() == digest.algorithm());
-        allowed.digests.iter().any(|digest| digests.contains(digest)) || allowed.digests.iter().all(of_same_kind)
+        let of_same_kind =
+            |digest: &Digest| digests.iter().any(|known| known.algorithm() == digest.algorithm());
+        allowed.digests.iter().any(|digest| digests.contains(digest))
+            || allowed.digests.iter().all(of_same_kind)
     };
     let mut known = match draft.source {
         // The hashes are those of the source; the wheel was made here.

@@ -83,14 +83,14 @@ impl FormatControl {
     }
 
     /// The packages that are named as coming from source only.
-    pub(super) fn from_source(&self) -> BTreeSet<String> {
+    pub(super) fn source_names(&self) -> BTreeSet<String> {
         let mut names = self.sets().source;
         names.remove(ALL);
         names
     }
 
     /// The packages that are named as coming as wheels only.
-    pub(super) fn as_wheels(&self) -> BTreeSet<String> {
+    pub(super) fn wheel_names(&self) -> BTreeSet<String> {
         let mut names = self.sets().wheels;
         names.remove(ALL);
         names
@@ -142,9 +142,7 @@ mod tests {
                 None => {}
             }
         }
-        ["numpy", "ruamel-yaml", "six"]
-            .map(|name| format!("{name} {:?}", control.of(name)))
-            .join(", ")
+        ["numpy", "ruamel-yaml", "six"].map(|name| format!("{name} {:?}", control.of(name))).join(", ")
     }
 
     #[test]

@@ -126,12 +126,17 @@ fn wrong_python(distribution: &Distribution, target: Target) -> Option<WrongPyth
         return None;
     }
     let lowest = specifiers.iter().filter(|specifier| {
-        matches!(specifier.operator(), Operator::GreaterThan | Operator::GreaterThanEqual | Operator::TildeEqual)
+        matches!(
+            specifier.operator(),
+            Operator::GreaterThan | Operator::GreaterThanEqual | Operator::TildeEqual
+        )
     });
     let is_too_old = lowest.cloned().any(|specifier| {
         let lower_bound = match specifier.operator() {
             // `~=3.9` is both a lower and an upper bound.
-            Operator::TildeEqual => uv_pep440::VersionSpecifier::greater_than_equal_version(specifier.version().clone()),
+            Operator::TildeEqual => {
+                uv_pep440::VersionSpecifier::greater_than_equal_version(specifier.version().clone())
+            }
             _ => specifier,
         };
         !target_tags::admits(&VersionSpecifiers::from(lower_bound), target)
@@ -165,11 +170,15 @@ mod tests {
         let target = Target { runtime, arch: Arch::X86_64 };
         let distributions: Vec<_> = distributions.iter().collect();
         let unfulfilled = unfulfilled(target, &distributions).expect("the target has markers");
-        let requirements = unfulfilled.requirements.iter().map(|unmet| {
-            format!("{} wants {}, there is {:?}", unmet.by, unmet.requirement, unmet.found)
-        });
+        let requirements = unfulfilled
+            .requirements
+            .iter()
+            .map(|unmet| format!("{} wants {}, there is {:?}", unmet.by, unmet.requirement, unmet.found));
         let pythons = unfulfilled.pythons.iter().map(|wrong| {
-            format!("{} {} {} too old: {}", wrong.name, wrong.version, wrong.requires_python, wrong.is_too_old)
+            format!(
+                "{} {} {} too old: {}",
+                wrong.name, wrong.version, wrong.requires_python, wrong.is_too_old
+            )
         });
         requirements.chain(pythons).collect::<Vec<_>>().join("\n")
     }

@@ -9,13 +9,7 @@ use uv_distribution::DistributionDatabase;
 use uv_distribution_types::{Dist, Requirement, RequirementSource};
 use uv_types::{HashStrategy, RequestedRequirements};
 
-use super::{
-    ResolveError,
-    context::Context,
-    direct::Wanted,
-    failure,
-    solve::Platform,
-};
+use super::{ResolveError, context::Context, direct::Wanted, failure, solve::Platform};
 
 /// The requirements of everything that is asked for by address.
 pub(super) async fn lookaheads(
@@ -26,8 +20,7 @@ pub(super) async fn lookaheads(
 ) -> Result<Vec<RequestedRequirements>, ResolveError> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut queue: VecDeque<Requirement> =
-        wanted.iter().map(|wanted| wanted.requirement.clone()).collect();
+    let mut queue: VecDeque<Requirement> = wanted.iter().map(|wanted| wanted.requirement.clone()).collect();
     while let Some(requirement) = queue.pop_front() {
         if !seen.insert(requirement.to_string()) {
             continue;
@@ -52,7 +45,9 @@ pub(super) async fn lookaheads(
         queue.extend(
             requires
                 .iter()
-                .filter(|dependency| dependency.evaluate_markers(Some(&platform.markers), &requirement.extras))
+                .filter(|dependency| {
+                    dependency.evaluate_markers(Some(&platform.markers), &requirement.extras)
+                })
                 .cloned(),
         );
         let is_folder = matches!(requirement.source, RequirementSource::Directory { .. });

@@ -40,7 +40,9 @@ pub(super) fn with_remote_files(index: &PackageIndex, asked: &Asked) -> Result<A
         let mut more = requirements_txt::read_remote(&file.url, &text, kind)
             .map_err(|error| unusable(error.to_string()))?;
         if more.indexes != super::IndexSettings::default() {
-            return Err(unusable("it names package indexes, which count only in a file of your own".to_owned()));
+            return Err(unusable(
+                "it names package indexes, which count only in a file of your own".to_owned(),
+            ));
         }
         open.append(&mut more.remote);
         all = all.and(more);

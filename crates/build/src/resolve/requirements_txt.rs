@@ -185,8 +185,7 @@ impl Reader {
     fn include(&mut self, line: &Line<'_>, value: &str, kind: Kind) -> Result<(), RequirementsFileError> {
         match line.place {
             Place::File(path) if !value.contains("://") => {
-                let beside =
-                    |file: &Utf8Path| file.parent().unwrap_or(Utf8Path::new("")).join(value);
+                let beside = |file: &Utf8Path| file.parent().unwrap_or(Utf8Path::new("")).join(value);
                 self.file(&beside(path), beside(Utf8Path::new(line.shown)).as_str(), kind)
             }
             place => {
@@ -259,9 +258,7 @@ impl Reader {
                 reason,
             },
             BadLine::Unsupported(feature) => line.unsupported(feature, None),
-            BadLine::Missing(path) => {
-                RequirementsFileError::Missing { origin: line.origin.to_owned(), path }
-            }
+            BadLine::Missing(path) => RequirementsFileError::Missing { origin: line.origin.to_owned(), path },
         })?;
         if matches!(line.place, Place::Url(_)) && parsed.is_local() {
             return Err(line.unsupported("a file or folder", Some("the file comes from another machine")));
@@ -315,9 +312,8 @@ impl Line<'_> {
             "trusted-host" => Some(
                 "what comes over a connection that nobody vouches for may be anything; name the host's certificate in SSL_CERT_FILE",
             ),
-            "config-settings" | "config-setting" | "C" | "global-option" | "install-option" | "build-option" => {
-                Some("builds take no options; give a wheel that was built with them")
-            }
+            "config-settings" | "config-setting" | "C" | "global-option" | "install-option"
+            | "build-option" => Some("builds take no options; give a wheel that was built with them"),
             _ => None,
         };
         self.unsupported(&format!("the option `{option}`"), why)

@@ -7,9 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use layercake_core::{requirements::RequirementLine, target::Target};
-use uv_configuration::{
-    BuildOptions, Constraints, Excludes, HashCheckingMode, NoBinary, NoBuild, Overrides,
-};
+use uv_configuration::{BuildOptions, Constraints, Excludes, HashCheckingMode, NoBinary, NoBuild, Overrides};
 use uv_distribution::DistributionDatabase;
 use uv_distribution_types::{Requirement, RequirementSource, RequiresPython, UnresolvedRequirement};
 use uv_normalize::PackageName;
@@ -19,9 +17,8 @@ use uv_platform_tags::Tags;
 use uv_pypi_types::{Conflicts, ResolverMarkerEnvironment};
 use uv_requirements_txt::{RequirementEntry, RequirementsTxtRequirement};
 use uv_resolver::{
-    Exclusions, FlatIndex, InMemoryIndex, Manifest, NoSolutionError, OptionsBuilder, Preference,
-    Preferences, Prerelease, PrereleaseMode, PythonRequirement, Resolver, ResolverEnvironment,
-    ResolverOutput,
+    Exclusions, FlatIndex, InMemoryIndex, Manifest, NoSolutionError, OptionsBuilder, Preference, Preferences,
+    Prerelease, PrereleaseMode, PythonRequirement, Resolver, ResolverEnvironment, ResolverOutput,
 };
 use uv_types::{EmptyInstalledPackages, HashStrategy, RequestedRequirements};
 
@@ -77,7 +74,7 @@ pub(super) async fn solve(
         }
     }
     let formats = owner.options().formats.clone().and(asked.formats.clone());
-    from_source.extend(formats.from_source().iter().filter_map(|name| name.parse::<PackageName>().ok()));
+    from_source.extend(formats.source_names().iter().filter_map(|name| name.parse::<PackageName>().ok()));
     if to_build.is_none() && formats.is_source_for_all() {
         to_build = Some("everything (--no-binary :all:)".to_owned());
     }
@@ -96,7 +93,8 @@ pub(super) async fn solve(
     let request = request(index, asked, &platform, lines, bounds, &mut context).await;
     let mut request = told(index, &context, target, request).await?;
     request.pre = owner.options().pre || asked.pre;
-    from_source.extend(request.wanted.iter().filter(|wanted| is_source(wanted)).map(|w| w.requirement.name.clone()));
+    from_source
+        .extend(request.wanted.iter().filter(|wanted| is_source(wanted)).map(|w| w.requirement.name.clone()));
     loop {
         context.allow(build_options(&formats, &from_source));
         let answer = run_solver(index, &request, &context).await;
@@ -108,7 +106,8 @@ pub(super) async fn solve(
             Err(no_solution) => no_solution,
         };
         let more = explain::only_sources(index, &no_solution, &request).await?;
-        let mut more: Vec<PackageName> = more.into_iter().filter(|name| !from_source.contains(name)).collect();
+        let mut more: Vec<PackageName> =
+            more.into_iter().filter(|name| !from_source.contains(name)).collect();
         more.retain(|name| formats.of(name.as_str()) != Formats::Wheels);
         if more.is_empty() {
             return Err(explain::explain(index, &no_solution, &request, &context, &formats, target).await);
@@ -116,7 +115,11 @@ pub(super) async fn solve(
         if !context.can_build() {
             match with_builder(owner, index, target, false).await? {
                 Some(able) => context = able,
-                None => return Err(explain::explain(index, &no_solution, &request, &context, &formats, target).await),
+                None => {
+                    return Err(
+                        explain::explain(index, &no_solution, &request, &context, &formats, target).await
+                    );
+                }
             }
         }
         from_source.extend(more);
@@ -136,11 +139,14 @@ pub(super) async fn solve_for_build(
     let parsed = applying(direct::lines(&lines)?, &platform);
     if let Some(((line, _), text)) = parsed.iter().zip(&lines).find(|((line, _), _)| line.url().is_some()) {
         let text = line.name().map_or_else(|| failure::redacted(&text.text), |name| name.to_string());
-        return Err(ResolveError::Unsupported { origin, text, feature: "something to build with, by address" });
+        return Err(ResolveError::Unsupported {
+            origin,
+            text,
+            feature: "something to build with, by address",
+        });
     }
     let mut context = without_builder(index);
-    let request =
-        request(index, &Asked::default(), &platform, parsed, Vec::new(), &mut context).await?;
+    let request = request(index, &Asked::default(), &platform, parsed, Vec::new(), &mut context).await?;
     match run_solver(index, &request, &context).await? {
         Ok(output) => draft::drafts(index, &request, &context, output).await,
         Err(no_solution) => {
@@ -187,7 +193,7 @@ async fn with_builder(
 fn build_options(formats: &FormatControl, from_source: &BTreeSet<PackageName>) -> BuildOptions {
     if formats.is_source_for_all() {
         let wheels: Vec<PackageName> =
-            formats.as_wheels().iter().filter_map(|name| name.parse().ok()).collect();
+            formats.wheel_names().iter().filter_map(|name| name.parse().ok()).collect();
         let no_build = if wheels.is_empty() { NoBuild::None } else { NoBuild::Packages(wheels) };
         return BuildOptions::new(NoBinary::All, no_build);
     }
@@ -275,7 +281,9 @@ async fn hashes(
     let mut checked: Vec<(UnresolvedRequirement, Vec<String>)> = Vec::new();
     let mut pins = Vec::new();
     for allowed in &asked.hashes {
-        let belongs = |wanted: &&Wanted| allowed.belongs_to(wanted.requirement.name.as_str(), &[wanted.origin.clone()]);
+        let belongs = |wanted: &&Wanted| {
+            allowed.belongs_to(wanted.requirement.name.as_str(), std::slice::from_ref(&wanted.origin))
+        };
         for wanted in wanted.iter().chain(constraints).filter(belongs) {
             let requirement = match &wanted.requirement.source {
                 RequirementSource::Registry { specifier, .. } => {

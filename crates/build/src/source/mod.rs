@@ -63,9 +63,10 @@ impl Build {
     /// [`BuildError`].
     pub(crate) fn prepare(index: &PackageIndex, host: &Host, project: &Path) -> Result<Self, BuildError> {
         let backend = Backend::of(project)?;
-        let environment = tempfile::Builder::new().prefix("layercake-build-").tempdir().map_err(|source| {
-            BuildError::Files { path: std::env::temp_dir().display().to_string(), source }
-        })?;
+        let environment =
+            tempfile::Builder::new().prefix("layercake-build-").tempdir().map_err(|source| {
+                BuildError::Files { path: std::env::temp_dir().display().to_string(), source }
+            })?;
         let build = Self { environment, project: project.to_owned(), backend };
         build.write("hook.py", HOOK.as_bytes())?;
         let home = build.environment.path().join("home");
@@ -138,10 +139,8 @@ impl Build {
         self.write("request.json", request.to_string().as_bytes())?;
         let mut command = Command::new(folder.join("env").join("bin").join("python"));
         command.arg("-s").arg(folder.join("hook.py")).arg(folder.join("request.json"));
-        self.run(command).map_err(|output| BuildError::Backend {
-            backend: self.backend.name.clone(),
-            output,
-        })?;
+        self.run(command)
+            .map_err(|output| BuildError::Backend { backend: self.backend.name.clone(), output })?;
         let text = fs::read(&answer).map_err(|source| files(&answer, source))?;
         serde_json::from_slice(&text).map_err(|error| BuildError::Backend {
             backend: self.backend.name.clone(),
@@ -161,9 +160,7 @@ impl Build {
         let out = fs::File::create(&log).map_err(said)?;
         let err = out.try_clone().map_err(said)?;
         let passed_on = std::env::vars_os().filter(|(name, _)| {
-            name.to_str().is_some_and(|name| {
-                PASSED_ON.contains(&name) || name.starts_with(PASSED_ON_PREFIX)
-            })
+            name.to_str().is_some_and(|name| PASSED_ON.contains(&name) || name.starts_with(PASSED_ON_PREFIX))
         });
         let status = command
             .env_clear()
@@ -221,7 +218,8 @@ impl Backend {
             Err(source) => return Err(files(&path, source)),
         };
         let bad = |reason: String| BuildError::BadProject { reason };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(error.message().to_owned()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| bad(error.message().to_owned()))?;
         let Some(system) = table.get("build-system") else {
             return Ok(legacy(vec!["setuptools>=40.8.0".to_owned(), "wheel".to_owned()]));
         };
@@ -278,6 +276,14 @@ mod tests {
             check(Some("[build-system]\nrequires = 1"), false),
         ]
         .join("\n");
-        insta::assert_snapshot!(table, @r#""#);
+        insta::assert_snapshot!(table, @r#"
+        setuptools.build_meta:__legacy__ ["setuptools>=40.8.0", "wheel"] []
+        `[FOLDER]` has neither pyproject.toml nor setup.py
+        setuptools.build_meta:__legacy__ ["setuptools>=40.8.0", "wheel"] []
+        setuptools.build_meta:__legacy__ ["setuptools", "x"] []
+        hatchling.build ["hatchling"] ["."]
+        its pyproject.toml cannot be used: `backend-path` of [build-system] leads out of the project
+        its pyproject.toml cannot be used: `requires` of [build-system] is no list of texts
+        "#);
     }
 }

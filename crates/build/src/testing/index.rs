@@ -254,9 +254,9 @@ impl Served {
             if header.to_ascii_lowercase().starts_with("authorization: ") {
                 let value = header["authorization: ".len()..].trim();
                 // The scheme's name has no case, the rest has.
-                authorization = value.split_once(' ').map(|(scheme, rest)| {
-                    format!("{} {rest}", scheme.to_ascii_lowercase())
-                });
+                authorization = value
+                    .split_once(' ')
+                    .map(|(scheme, rest)| format!("{} {rest}", scheme.to_ascii_lowercase()));
             }
         }
         let mut words = first.split_whitespace();
@@ -299,7 +299,8 @@ impl Served {
     fn links(&self, with_hashes: bool) -> String {
         let mut page = "<!DOCTYPE html><html><body>".to_owned();
         for (name, file) in &self.files {
-            let hash = if with_hashes { format!("#sha256={}", Sha256::of(&file.bytes)) } else { String::new() };
+            let hash =
+                if with_hashes { format!("#sha256={}", Sha256::of(&file.bytes)) } else { String::new() };
             page.push_str(&format!("<a href=\"/files/{name}{hash}\">{name}</a>\n"));
         }
         page + "</body></html>"
@@ -401,7 +402,8 @@ fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();
     for group in text.as_bytes().chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
             encoded.push(if place <= group.len() { char::from(digit) } else { '=' });

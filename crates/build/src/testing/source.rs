@@ -134,8 +134,12 @@ impl SourceBuilder {
 
     fn project(&self) -> Vec<(String, String)> {
         let file_name = self.name.replace('-', "_");
-        let metadata =
-            format!("Metadata-Version: 2.1\nName: {}\nVersion: {}\n{}\n", self.name, self.version, self.metadata.join("\n"));
+        let metadata = format!(
+            "Metadata-Version: 2.1\nName: {}\nVersion: {}\n{}\n",
+            self.name,
+            self.version,
+            self.metadata.join("\n")
+        );
         let pyproject = format!(
             "[build-system]\nrequires = {:?}\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
             self.build_requires

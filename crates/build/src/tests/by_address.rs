@@ -1,6 +1,7 @@
 //! Requirements by address: wheels and sources that the user names instead of a version.
 
 use insta::assert_snapshot;
+use layercake_core::resolution::Source;
 
 use super::{Folder, answer, open, options, python, target};
 use crate::{
@@ -46,7 +47,8 @@ impl Scene {
 
     /// Resolves and fetches, and tells where the wheels come from.
     fn check(&self, line: &str) -> String {
-        let line = line.replace("[FOLDER]", self.folder.path().as_str()).replace("[INDEX]", &self.index.at(""));
+        let line =
+            line.replace("[FOLDER]", self.folder.path().as_str()).replace("[INDEX]", &self.index.at(""));
         let asked = Asked::with("--with", &[line]);
         let runtime = format!("python3.{}", python().0);
         let index = open(self.options());
@@ -82,10 +84,18 @@ impl Scene {
 fn a_wheel_by_path_or_url_is_taken() {
     let scene = Scene::new();
     let file = scene.check("[FOLDER]/local-1-py3-none-any.whl");
-    assert_snapshot!(file, @"");
+    assert_snapshot!(file, @r"
+    lib-1-py3-none-any.whl <- local
+    local-1-py3-none-any.whl
+    at file://[FOLDER]/local-1-py3-none-any.whl
+    ");
     assert_eq!(scene.check("local @ file://[FOLDER]/local-1-py3-none-any.whl"), file);
     let address = scene.check("[INDEX]/files/local-1-py3-none-any.whl");
-    assert_snapshot!(address, @"");
+    assert_snapshot!(address, @r"
+    lib-1-py3-none-any.whl <- local
+    local-1-py3-none-any.whl
+    at [INDEX]/files/local-1-py3-none-any.whl
+    ");
     assert_eq!(scene.check("local @ [INDEX]/files/local-1-py3-none-any.whl"), address);
 }
 
@@ -93,14 +103,18 @@ fn a_wheel_by_path_or_url_is_taken() {
 fn a_hash_behind_the_address_counts() {
     let scene = Scene::new();
     let address = "local @ [INDEX]/files/local-1-py3-none-any.whl#sha256=";
-    assert_snapshot!(scene.check(&format!("{address}{}", wheel().sha256())), @"");
+    assert_snapshot!(scene.check(&format!("{address}{}", wheel().sha256())), @r"
+    lib-1-py3-none-any.whl <- local
+    local-1-py3-none-any.whl
+    at [INDEX]/files/local-1-py3-none-any.whl
+    ");
     let wrong = scene.index.at("/files/local-1-py3-none-any.whl#sha256=") + &"a".repeat(64);
     let index = open(scene.options());
     let asked = Asked::with("--with", &[wrong]);
     let resolution = index.resolve(&asked, target("python3.12")).expect("the hash is taken at its word");
     let error = fetch(&index, &resolution, &Silent).expect_err("it is another file");
     let told = error.to_string().replace(&wheel().sha256().to_hex(), "[ACTUAL]");
-    assert_snapshot!(scene.hide(&told), @"");
+    assert_snapshot!(scene.hide(&told), @"`local-1-py3-none-any.whl` from [INDEX]/files/local-1-py3-none-any.whl is not what the package index promised: its sha256 is [ACTUAL], and aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa was expected");
 }
 
 #[test]
@@ -111,18 +125,43 @@ fn a_wheel_that_does_not_run_on_the_target_is_refused() {
         scene.hide(&answer(&open(scene.options()), &asked, runtime))
     };
     let native = "local-1-cp39-cp39-manylinux_2_28_aarch64.whl";
-    assert_snapshot!(check(native, "python3.12 arm64"), @"");
-    assert_snapshot!(check(native, "python3.9 x86_64"), @"");
-    assert_snapshot!(check(native, "python3.9 arm64"), @"");
+    assert_snapshot!(check(native, "python3.12 arm64"), @r"
+    error: `local-1-cp39-cp39-manylinux_2_28_aarch64.whl` (--with) does not run on python3.12 on arm64: it is for the ABI `cp39`
+    hint: give a wheel that was built for Lambda, or use the --runtime and --arch that it is for
+    ");
+    assert_snapshot!(check(native, "python3.9 x86_64"), @r"
+    error: `local-1-cp39-cp39-manylinux_2_28_aarch64.whl` (--with) does not run on python3.9 on x86_64: it is for the platform `manylinux_2_28_aarch64`
+    hint: give a wheel that was built for Lambda, or use the --runtime and --arch that it is for
+    ");
+    assert_snapshot!(check(native, "python3.9 arm64"), @r"
+    error: `local-1-cp39-cp39-manylinux_2_28_aarch64.whl` (--with) does not run on python3.9 on arm64: it is for the platform `manylinux_2_28_aarch64`
+    hint: give a wheel that was built for Lambda, or use the --runtime and --arch that it is for
+    ");
 }
 
 #[test]
 fn sources_by_address_are_built() {
     let scene = Scene::new();
-    assert_snapshot!(scene.check("[FOLDER]/project"), @"");
-    assert_snapshot!(scene.check("project @ file://[FOLDER]/project"), @"");
-    assert_snapshot!(scene.check("[FOLDER]/project-1.zip"), @"");
-    assert_snapshot!(scene.check("project @ [INDEX]/files/project-1.zip"), @"");
+    assert_snapshot!(scene.check("[FOLDER]/project"), @r"
+    lib-1-py3-none-any.whl <- project
+    project-1-py3-none-any.whl, built from [FOLDER]/project
+    at file://[CACHE]/sources/…/project-1-py3-none-any.whl
+    ");
+    assert_snapshot!(scene.check("project @ file://[FOLDER]/project"), @r"
+    lib-1-py3-none-any.whl <- project
+    project-1-py3-none-any.whl, built from [FOLDER]/project
+    at file://[CACHE]/sources/…/project-1-py3-none-any.whl
+    ");
+    assert_snapshot!(scene.check("[FOLDER]/project-1.zip"), @r"
+    lib-1-py3-none-any.whl <- project
+    project-1-py3-none-any.whl, built from file://[FOLDER]/project-1.zip
+    at file://[CACHE]/sources/…/project-1-py3-none-any.whl
+    ");
+    assert_snapshot!(scene.check("project @ [INDEX]/files/project-1.zip"), @r"
+    lib-1-py3-none-any.whl <- project
+    project-1-py3-none-any.whl, built from [INDEX]/files/project-1.zip
+    at file://[CACHE]/sources/…/project-1-py3-none-any.whl
+    ");
 }
 
 #[test]
@@ -158,8 +197,20 @@ fn a_commit_is_built() {
     git(&["add", "."]);
     git(&["commit", "--quiet", "--message=first"]);
     git(&["tag", "v1"]);
-    assert_snapshot!(scene.check("git+file://[FOLDER]/project@v1"), @"");
-    assert_snapshot!(scene.check("git+file://[FOLDER]/project@v2"), @"");
+    let line = format!("git+file://{repository}@v1");
+    let resolution = open(scene.options())
+        .resolve(&Asked::with("--with", &[line]), target(&format!("python3.{}", python().0)))
+        .expect("it can be built");
+    assert!(matches!(&resolution.wheels[1].source, Some(Source::Git { commit, .. }) if commit.len() == 40));
+    assert_snapshot!(scene.check("git+file://[FOLDER]/project@v1"), @r"
+    lib-1-py3-none-any.whl <- project
+    project-1-py3-none-any.whl, built from file://[FOLDER]/project at v1
+    at file://[CACHE]/sources/…/project-1-py3-none-any.whl
+    ");
+    assert_snapshot!(scene.check("git+file://[FOLDER]/project@v2"), @r"
+    error: git failed: fatal: couldn't find remote ref refs/tags/v2
+    hint: check the address, the branch or tag after `@`, and that `git clone` of it works
+    ");
 }
 
 #[test]
@@ -169,5 +220,10 @@ fn what_a_project_asks_for_by_address_counts() {
     SourceBuilder::new("outer", "1")
         .requires(&format!("local @ {address}"))
         .write_to(&scene.folder.path().join("outer"));
-    assert_snapshot!(scene.check("[FOLDER]/outer"), @"");
+    assert_snapshot!(scene.check("[FOLDER]/outer"), @r"
+    lib-1-py3-none-any.whl <- local
+    local-1-py3-none-any.whl <- outer
+    outer-1-py3-none-any.whl, built from [FOLDER]/outer
+    at [INDEX]/files/local-1-py3-none-any.whl
+    ");
 }

@@ -37,17 +37,33 @@ fn find_links_count_beside_the_index() {
         std::fs::write(folder.path().join(wheel.filename()), wheel.bytes()).expect("a file");
     }
     let with_folder = |options: &mut IndexOptions| options.indexes.find_links.push(folder.path().to_string());
-    assert_snapshot!(check(&index, "app", with_folder), @"");
-    assert_snapshot!(check(&index, "app & other", with_folder), @"");
+    assert_snapshot!(check(&index, "app", with_folder), @r"
+    app-1-py3-none-any.whl
+    lib-2-py3-none-any.whl <- app
+    ");
+    assert_snapshot!(check(&index, "app & other", with_folder), @r"
+    app-1-py3-none-any.whl
+    lib-1-py3-none-any.whl <- app, other
+    other-1-py3-none-any.whl
+    ");
     let alone = |options: &mut IndexOptions| {
         with_folder(options);
         options.indexes.no_index = true;
     };
-    assert_snapshot!(check(&index, "lib", alone), @"");
-    assert_snapshot!(check(&index, "app", alone), @"");
-    assert_snapshot!(check(&index, "lib==3", alone), @"");
+    assert_snapshot!(check(&index, "lib", alone), @"lib-2-py3-none-any.whl");
+    assert_snapshot!(check(&index, "app", alone), @r"
+    error: there is no package `app` on the package index (asked for in --with)
+    hint: check the spelling; the name on the index can differ from the name that is imported
+    ");
+    assert_snapshot!(check(&index, "lib==3", alone), @r"
+    error: no version of `lib` is `==3` (asked for in --with); the newest is 2
+    hint: ask for a version that exists, such as `lib==2`
+    ");
     let nowhere = |options: &mut IndexOptions| options.indexes.find_links.push("/nowhere".to_owned());
-    assert_snapshot!(check(&index, "app", nowhere), @"");
+    assert_snapshot!(check(&index, "app", nowhere), @r"
+    error: cannot read `/nowhere` (--find-links): No such file or directory (os error 2)
+    hint: give a folder with wheels, or the address of an HTML page with links to wheels
+    ");
 }
 
 #[test]
@@ -90,12 +106,14 @@ fn only_files_before_a_date_count() {
         .published(&wheel("app", "1"), "2024-01-01T00:00:00Z")
         .published(&wheel("app", "2"), "2025-01-01T00:00:00Z")
         .start();
-    let before = |date: &'static str| {
-        check(&index, "app", |options| options.exclude_newer = Some(date.to_owned()))
-    };
+    let before =
+        |date: &'static str| check(&index, "app", |options| options.exclude_newer = Some(date.to_owned()));
     assert_snapshot!(before("2025-06-01"), @"app-2-py3-none-any.whl");
     assert_snapshot!(before("2024-06-01T00:00:00Z"), @"app-1-py3-none-any.whl");
-    assert_snapshot!(before("2023-06-01"), @"");
+    assert_snapshot!(before("2023-06-01"), @r"
+    error: the requirements cannot all be met on python3.12 on x86_64: Because there are no versions of app and you require app, we can conclude that your requirements are unsatisfiable.
+    hint: `app` was filtered by `exclude-newer` to only include packages uploaded before 2023-06-02T00:00:00Z. The latest version satisfying the requirement is v2, published at 2025-01-01T00:00:00Z.
+    ");
 }
 
 #[test]
@@ -124,7 +142,14 @@ fn preferred_versions_are_kept_where_they_may() {
     ] {
         table.push_str(&format!("{asked} {preferred:?}: {}\n", check(asked, preferred)));
     }
-    assert_snapshot!(table, @"");
+    assert_snapshot!(table, @r#"
+    app []: app-2-py3-none-any.whl lib-3-py3-none-any.whl <- app
+    app [("app", "1"), ("lib", "1")]: app-1-py3-none-any.whl lib-1-py3-none-any.whl <- app
+    app [("app", "2"), ("lib", "1")]: app-2-py3-none-any.whl lib-3-py3-none-any.whl <- app
+    app [("lib", "2")]: app-2-py3-none-any.whl lib-2-py3-none-any.whl <- app
+    app>1 [("app", "1"), ("lib", "2")]: app-2-py3-none-any.whl lib-2-py3-none-any.whl <- app
+    app [("app", "7"), ("lib", "nonsense"), ("gone", "1")]: app-2-py3-none-any.whl lib-3-py3-none-any.whl <- app
+    "#);
 }
 
 /// An index that wants a password and has everything that there can be on one.
@@ -150,7 +175,9 @@ fn with_bytes(folder: &camino::Utf8Path, bytes: &[u8]) -> Vec<String> {
             let kind = entry.file_type().expect("it has a kind");
             if kind.is_dir() {
                 open.push(path.to_owned());
-            } else if kind.is_file() && is_in(&std::fs::read(path).expect("a file")) || is_in(path.as_str().as_bytes()) {
+            } else if kind.is_file() && is_in(&std::fs::read(path).expect("a file"))
+                || is_in(path.as_str().as_bytes())
+            {
                 found.push(path.to_string());
             }
         }
@@ -191,5 +218,8 @@ fn a_wrong_password_is_told_without_it() {
     };
     let told = check(&index, "app", wrong);
     assert!(!told.contains("guess"));
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r"
+    error: the package index answered 401 for [INDEX]/simple
+    hint: give the index credentials in its address, in netrc or in a keyring
+    ");
 }

@@ -14,7 +14,7 @@ mod requirements_txt;
 mod resolve;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use layercake_core::{Hint, target::Target};
+use layercake_core::{Hint, resolution::Source, target::Target};
 
 use crate::{
     resolve::{Asked, IndexOptions, PackageIndex},
@@ -65,9 +65,15 @@ pub(crate) fn answer(index: &PackageIndex, asked: &Asked, runtime: &str) -> Stri
         Ok(resolution) => {
             let wheels = resolution.wheels.iter().map(|wheel| {
                 let by = if wheel.required_by.is_empty() { "" } else { " <- " };
-                let source = wheel.source.as_ref().map(|source| format!(" of {source:?}"));
-                let by = format!("{by}{}", wheel.required_by.join(", "));
-                format!("{}{by}{}", wheel.filename, source.unwrap_or_default())
+                let source = match &wheel.source {
+                    None => String::new(),
+                    Some(Source::Archive { url, .. }) => format!(", built from {url}"),
+                    Some(Source::Git { url, requested, .. }) => {
+                        format!(", built from {url} at {}", requested.as_deref().unwrap_or("its head"))
+                    }
+                    Some(Source::Folder { path }) => format!(", built from {path}"),
+                };
+                format!("{}{by}{}{source}", wheel.filename, wheel.required_by.join(", "))
             });
             wheels.collect::<Vec<_>>().join("\n")
         }

@@ -80,13 +80,23 @@ fn the_answers_are_those_of_uv() {
             let specifiers: Vec<String> = set.split(' ').map(str::to_owned).collect();
             let ours = match index.resolve(&Asked::with("--with", &specifiers), Target { runtime, arch }) {
                 Ok(resolution) => {
-                    let pins = resolution.wheels.iter().map(|wheel| format!("{}=={}", wheel.name, wheel.version));
+                    let pins =
+                        resolution.wheels.iter().map(|wheel| format!("{}=={}", wheel.name, wheel.version));
                     pins.collect::<Vec<_>>().join("\n")
                 }
                 Err(error) => format!("error: {error}"),
             };
             let mut child = std::process::Command::new(&uv)
-                .args(["pip", "compile", "--no-header", "--no-annotate", "--quiet", "--only-binary", ":all:", "-"])
+                .args([
+                    "pip",
+                    "compile",
+                    "--no-header",
+                    "--no-annotate",
+                    "--quiet",
+                    "--only-binary",
+                    ":all:",
+                    "-",
+                ])
                 .args(["--python-version", &runtime.python_full_version()])
                 .args(["--python-platform", &format!("{}-manylinux_2_34", arch.machine())])
                 .stdin(std::process::Stdio::piped())
@@ -94,12 +104,19 @@ fn the_answers_are_those_of_uv() {
                 .stderr(std::process::Stdio::piped())
                 .spawn()
                 .expect("uv starts");
-            child.stdin.take().expect("it is piped").write_all(set.replace(' ', "\n").as_bytes()).expect("uv reads");
+            child
+                .stdin
+                .take()
+                .expect("it is piped")
+                .write_all(set.replace(' ', "\n").as_bytes())
+                .expect("uv reads");
             let output = child.wait_with_output().expect("uv ends");
             let theirs = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             if ours != theirs {
                 let errors = String::from_utf8_lossy(&output.stderr);
-                differences.push_str(&format!("{set} for {runtime} {arch}\nours:\n{ours}\nuv's:\n{theirs}{errors}\n\n"));
+                differences.push_str(&format!(
+                    "{set} for {runtime} {arch}\nours:\n{ours}\nuv's:\n{theirs}{errors}\n\n"
+                ));
             }
         }
     }

@@ -104,7 +104,19 @@ fn addresses_and_options_are_read() {
         ("my-lib/pyproject.toml", ""),
         ("wheels/local-1-py3-none-any.whl", ""),
     ];
-    assert_snapshot!(check(&files), @"");
+    assert_snapshot!(check(&files), @r#"
+    file://[FOLDER]/my-lib  [requirements.txt:1]
+    my-lib[fast] @ file://[FOLDER]/my-lib ; python_full_version >= '3.9'  [requirements.txt:2]
+    file://[FOLDER]/wheels/local-1-py3-none-any.whl  [requirements.txt:3]
+    app @ https://user:pw@x.example/app-1-py3-none-any.whl  [requirements.txt:4]
+    git+https://x.example/repo@main#subdirectory=lib  [requirements.txt:5]
+    hashes local 1 [requirements.txt:3]
+    RemoteFile { url: "https://x.example/more.txt", origin: "requirements.txt:13", is_constraints: false }
+    RemoteFile { url: "https://x.example/bounds.txt", origin: "requirements.txt:14", is_constraints: true }
+    note requirements.txt:1: `-e` has no meaning in a layer: the folder is built and copied as it is now
+    pre
+    IndexSettings { index_url: None, extra_index_urls: [], find_links: ["[FOLDER]/wheels", "https://x.example/links"], no_index: true }
+    "#);
 }
 
 #[test]
@@ -131,7 +143,23 @@ fn what_is_not_supported_is_named() {
         table.push_str(told.lines().next().unwrap_or_default());
         table.push('\n');
     }
-    assert_snapshot!(table, @"");
+    assert_snapshot!(table, @r#"
+    error: there is no `[FOLDER]/.nowhere` (requirements.txt:1)
+    error: requirements.txt:1 uses the option `--trusted-host`, which is not supported: what comes over a connection that nobody vouches for may be anything; name the host's certificate in SSL_CERT_FILE
+    error: requirements.txt:1 uses the option `--use-feature`, which is not supported
+    error: requirements.txt:1 uses the option `--config-settings`, which is not supported: builds take no options; give a wheel that was built with them
+    error: there is no `[FOLDER]/missing.whl` (requirements.txt:1)
+    error: `https://x.example/a` (requirements.txt:1) is not a requirement: Expected direct URL (`https://x.example/a`) to end in a supported file extension: `.whl`, `.tar.gz`, `.zip`, `.tar.bz2`, `.tar.lz`, `.tar.lzma`, `.tar.xz`, `.tar.zst`, `.tar`, `.tbz`, `.tgz`, `.tlz`, or `.txz`
+    error: there is no `/nowhere/a` (requirements.txt:1)
+    error: `svn+https://x.example/a` (requirements.txt:1) is not a requirement: Unsupported URL prefix `svn` in URL: `svn+https://x.example/a` (Subversion is not supported)
+    error: requirements.txt:1 uses the option `--global-option`, which is not supported: builds take no options; give a wheel that was built with them
+    error: requirements.txt:1 uses the option `--config-settings`, which is not supported: builds take no options; give a wheel that was built with them
+    error: requirements.txt:1 uses a hash by md5, which is not supported
+    error: `--hash=sha256:abc` (requirements.txt:1) is not a requirement: `abc` is no sha256: 64 hexadecimal digits are expected
+    error: requirements.txt:1 uses a hash without its algorithm, which is not supported
+    error: `six=1` (requirements.txt:1) is not a requirement: no such comparison operator "=", must be one of ~= == != <= >= < > ===
+    error: cannot read the requirements file `[FOLDER]/missing.txt`
+    "#);
 }
 
 #[test]
@@ -157,11 +185,27 @@ fn a_file_by_url_is_read_with_what_it_includes() {
         options.offline = offline;
         answer(&open(options), &asked, "python3.12").replace(&index.at(""), "[INDEX]")
     };
-    assert_snapshot!(resolve("main.txt", false), @"");
-    assert_snapshot!(resolve("main.txt", true), @"");
-    assert_snapshot!(resolve("index.txt", false), @"");
-    assert_snapshot!(resolve("local.txt", false), @"");
-    assert_snapshot!(resolve("nothing.txt", false), @"");
+    assert_snapshot!(resolve("main.txt", false), @r"
+    app-1-py3-none-any.whl
+    lib-1-py3-none-any.whl
+    more-1-py3-none-any.whl
+    ");
+    assert_snapshot!(resolve("main.txt", true), @r"
+    error: the requirements file [INDEX]/text/main.txt (requirements.txt:2) cannot be used: the network is off
+    hint: download it, look at it, and give it as a file
+    ");
+    assert_snapshot!(resolve("index.txt", false), @r"
+    error: the requirements file [INDEX]/text/index.txt (requirements.txt:2) cannot be used: it names package indexes, which count only in a file of your own
+    hint: download it, look at it, and give it as a file
+    ");
+    assert_snapshot!(resolve("local.txt", false), @r"
+    error: the requirements file [INDEX]/text/local.txt (requirements.txt:2) cannot be used: there is no `/app` ([INDEX]/text/local.txt:1)
+    hint: download it, look at it, and give it as a file
+    ");
+    assert_snapshot!(resolve("nothing.txt", false), @r"
+    error: the requirements file [INDEX]/text/nothing.txt (requirements.txt:2) cannot be used: the server answered 404
+    hint: download it, look at it, and give it as a file
+    ");
 }
 
 #[test]
@@ -181,7 +225,10 @@ fn hashes_and_constraints_hold() {
     assert_snapshot!(resolve("app\n-c bounds.txt"), @"app-1-py3-none-any.whl");
     assert_snapshot!(resolve(&format!("app --hash=sha256:{}", new.sha256())), @"app-2-py3-none-any.whl");
     assert_snapshot!(resolve(&format!("app --hash=sha256:{}", old.sha256())), @"app-1-py3-none-any.whl");
-    assert_snapshot!(resolve(&format!("app==2 --hash=sha256:{}", "a".repeat(64))), @"");
+    assert_snapshot!(resolve(&format!("app==2 --hash=sha256:{}", "a".repeat(64))), @r"
+    error: `app-2-py3-none-any.whl` has sha256 b1a43d73c530318663d1aef0726ea7601c91c705c171a2ae0c95d486d9bc206d, which no `--hash` of `app` (requirements.txt:1) allows
+    hint: the lines were locked for another target: add the hash after you have checked the wheel, or remove the hashes
+    ");
     assert_snapshot!(resolve("app==2\n--require-hashes"), @r"
     error: `--require-hashes` is on, and no line gives a hash for `app==2`
     hint: add `app==2 --hash=sha256:…`, or take `--require-hashes` out
@@ -209,14 +256,15 @@ fn a_hash_that_the_index_does_not_give_is_computed() {
         }
         answer
     };
-    let with_sha256 = TestIndex::serving(&[one.clone()]);
-    assert_snapshot!(resolve(&with_sha256, &by_sha512(&one)), @"");
-    assert_snapshot!(resolve(&with_sha256, &by_sha512(&two).replace("app", "app==1")), @"");
-    let with_sha512 = TestIndex::builder()
-        .faulty(&one, &[Fault::OnlySha512])
-        .faulty(&two, &[Fault::OnlySha512])
-        .start();
-    assert_snapshot!(resolve(&with_sha512, &by_sha512(&one)), @"");
+    let with_sha256 = TestIndex::serving(std::slice::from_ref(&one));
+    assert_snapshot!(resolve(&with_sha256, &by_sha512(&one)), @"app-1-py3-none-any.whl");
+    assert_snapshot!(resolve(&with_sha256, &by_sha512(&two).replace("app", "app==1")), @r"
+    error: `app-1-py3-none-any.whl` has sha512 4ca2e1ea3e796a304ad6738cff42fef960fc3e12163708335484a15f0b054d71b168570c64228fd513629e2e580716f1d63c7be7ef29ef625039637e3ab20286, which no `--hash` of `app` (requirements.txt:1) allows
+    hint: the lines were locked for another target: add the hash after you have checked the wheel, or remove the hashes
+    ");
+    let with_sha512 =
+        TestIndex::builder().faulty(&one, &[Fault::OnlySha512]).faulty(&two, &[Fault::OnlySha512]).start();
+    assert_snapshot!(resolve(&with_sha512, &by_sha512(&one)), @"app-1-py3-none-any.whl");
 }
 
 #[test]
@@ -229,6 +277,6 @@ fn hashes_choose_between_the_files_of_a_version() {
         let asked = read(&folder.write("requirements.txt", text)).expect("it is readable");
         answer(&open(options(&cache, &index)), &asked, "python3.12")
     };
-    assert_snapshot!(resolve("app==1"), @"");
-    assert_snapshot!(resolve(&format!("app==1 --hash=sha256:{}", plain.sha256())), @"");
+    assert_snapshot!(resolve("app==1"), @"app-1-cp312-cp312-manylinux_2_17_x86_64.whl");
+    assert_snapshot!(resolve(&format!("app==1 --hash=sha256:{}", plain.sha256())), @"app-1-py3-none-any.whl");
 }

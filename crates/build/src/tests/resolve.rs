@@ -167,10 +167,16 @@ fn a_missing_package_is_named_with_who_asked() {
 #[test]
 fn source_only_is_refused_without_a_python() {
     let index = TestIndex::builder().source("sdist", "1.0").start();
-    assert_snapshot!(check_on(&index, "python3.12", "sdist"), @"");
+    assert_snapshot!(check_on(&index, "python3.12", "sdist"), @r"
+    error: `sdist` 1.0 is published as source only, and there is no Python 3.12 here to build it for python3.12 on x86_64
+    hint: install Python 3.12 (`uv python install 3.12` or `pyenv install 3.12`), or name one with --python; or look for another package that does the same and has wheels
+    ");
     let index = TestIndex::builder().source("sdist", "2.0").wheel(&wheel("sdist", "1.0")).start();
     assert_snapshot!(check_on(&index, "python3.12", "sdist"), @"sdist-1.0-py3-none-any.whl");
-    assert_snapshot!(check_on(&index, "python3.12", "sdist==2.0"), @"");
+    assert_snapshot!(check_on(&index, "python3.12", "sdist==2.0"), @r"
+    error: `sdist` 2.0 is published as source only, and there is no Python 3.12 here to build it for python3.12 on x86_64
+    hint: ask for `sdist==1.0`, the newest that has a wheel
+    ");
 }
 
 #[test]
@@ -192,8 +198,14 @@ fn what_is_no_requirement_is_refused_with_its_place() {
     error: `numbers=1` (--with) is not a requirement: no such comparison operator "=", must be one of ~= == != <= >= < > ===
     hint: write requirements as in `pandas>=2,<3` (PEP 508)
     "#);
-    assert_snapshot!(check(&[], "python3.12", "app @ https://user:secret@example.com/app"), @"");
-    assert_snapshot!(check(&[], "python3.12", "./nowhere"), @"");
+    assert_snapshot!(check(&[], "python3.12", "app @ https://user:secret@example.com/app"), @r"
+    error: `app @ https://example.com/app` (--with) is not a requirement: Expected direct URL (`https://example.com/app`) to end in a supported file extension: `.whl`, `.tar.gz`, `.zip`, `.tar.bz2`, `.tar.lz`, `.tar.lzma`, `.tar.xz`, `.tar.zst`, `.tar`, `.tbz`, `.tgz`, `.tlz`, or `.txz`
+    hint: write requirements as in `pandas>=2,<3` (PEP 508)
+    ");
+    assert_snapshot!(check(&[], "python3.12", "./nowhere"), @r"
+    error: there is no `/tmp/wt/crates/build/nowhere` (--with)
+    hint: check the path; it is looked for beside the file that names it, and then here
+    ");
 }
 
 #[test]

@@ -8,13 +8,15 @@ use layercake_core::{
 };
 
 #[derive(Args, Debug)]
-#[command(after_help = "The exit code is 0 when it will run on every runtime asked for, and 1 when it will not.
+#[command(
+    after_help = "The exit code is 0 when it will run on every runtime asked for, and 1 when it will not.
 
 Examples:
   layercake check layer.zip --runtime python3.12
   layercake check layer.zip --runtime python3.12 --runtime python3.13 --arch arm64
   layercake check base.zip pandas.zip --function code.zip --handler app.handler --env PYTHONPATH=lib
-  layercake check layer.zip --with other-layer.zip --strict --json")]
+  layercake check layer.zip --with other-layer.zip --strict --json"
+)]
 pub(crate) struct Check {
     /// Zips of layers, in the order in which the function lists them.
     #[arg(value_name = "LAYER.ZIP", required_unless_present = "function")]

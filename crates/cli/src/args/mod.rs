@@ -88,7 +88,7 @@ pub(crate) enum On {
   layercake up handler.py --with pandas --event '{\"rows\": 3}'
   layercake up my-app --on aws --region eu-central-1 --memory 512 --dry-run")]
 pub(crate) struct Up {
-    /// Folder with the function's code and its requirements.txt, or one Python file.
+    /// Folder with the function's code and its requirements.txt, pylock.toml, uv.lock or pyproject.toml; or one Python file.
     #[arg(default_value = ".")]
     pub(crate) app: Utf8PathBuf,
     /// Where to.
@@ -126,6 +126,9 @@ pub(crate) struct Up {
     pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) layer: LayerOptions,
+    /// Go on even when the check says that the function will not run.
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// Publish through a bucket even when the zip would fit into the request.
     #[arg(long)]
     pub(crate) via_s3: bool,
@@ -164,6 +167,29 @@ pub(crate) struct Index {
     /// Package index to ask first; may be given more than once.
     #[arg(long, value_name = "URL")]
     pub(crate) extra_index_url: Vec<String>,
+    /// Folder with wheels, or address of an HTML page with links to wheels, that counts beside the
+    /// indexes; may be given more than once.
+    #[arg(short = 'f', long, value_name = "FOLDER|URL")]
+    pub(crate) find_links: Vec<String>,
+    /// Ask no index, only the --find-links places.
+    #[arg(long)]
+    pub(crate) no_index: bool,
+    /// What counts when several indexes have a package.
+    #[arg(long, value_enum, default_value = "first-index")]
+    pub(crate) index_strategy: Strategy,
+    /// Where passwords of indexes come from, beside addresses and netrc.
+    #[arg(long, value_enum, default_value = "disabled")]
+    pub(crate) keyring_provider: Keyring,
+    /// Take versions before a release (alpha, beta, candidate) like any other.
+    #[arg(long)]
+    pub(crate) pre: bool,
+    /// Packages to take from source only, and to build: names with commas, `:all:` or `:none:`.
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) no_binary: Vec<String>,
+    /// Packages to take as wheels only, never from source: names with commas, `:all:` or `:none:`.
+    /// With `:all:`, names in --no-binary are exceptions.
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) only_binary: Vec<String>,
     /// Use only what is in the cache.
     #[arg(long)]
     pub(crate) offline: bool,
@@ -173,6 +199,26 @@ pub(crate) struct Index {
     /// Only consider files published before this date or time (RFC 3339).
     #[arg(long, value_name = "DATE")]
     pub(crate) exclude_newer: Option<String>,
+}
+
+/// What counts when several indexes have a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// The first index that has it.
+    FirstIndex,
+    /// All of them; versions of the first come first.
+    UnsafeFirstMatch,
+    /// All of them; the best version comes first, as in pip.
+    UnsafeBestMatch,
+}
+
+/// Where passwords of indexes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keyring {
+    /// Only from addresses and netrc.
+    Disabled,
+    /// Also from the program `keyring`.
+    Subprocess,
 }
 
 #[derive(Args, Debug)]

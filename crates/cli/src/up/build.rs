@@ -6,10 +6,12 @@ use camino::Utf8PathBuf;
 use layercake_build::{
     app::CodeZip,
     assemble::{LayerZip, assemble},
+    inspect::inspect,
     layer::{Part, PlannedLayer, Wanted as WantedLayer},
 };
 use layercake_core::{
     aws::LayerVersionArn,
+    check::{NamedContents, Verdict},
     hash::Sha256,
     limits,
     report::{LayerReport, Published, StageTime, packages},
@@ -20,7 +22,7 @@ use super::prepare::Wanted;
 use crate::{
     error::{CommandError, Kind},
     settings::Settings,
-    stages,
+    stages::{self, Checked},
     ui::{SharedUi, Ui},
 };
 
@@ -56,6 +58,7 @@ impl Built {
 pub(crate) struct BuiltLayer {
     resolution: Resolution,
     layer: PlannedLayer,
+    checks: Vec<Verdict>,
     pub(crate) zip: LayerZip,
 }
 
@@ -81,6 +84,7 @@ impl BuiltLayer {
             findings: self.layer.plan.findings.clone(),
             pulled: self.layer.pulled.clone(),
             without_bytecode: self.layer.without_bytecode.clone(),
+            checks: self.checks.clone(),
             arn,
             published,
         }
@@ -116,7 +120,7 @@ fn build_blocking(
     ui: &Ui,
     times: &mut Vec<StageTime>,
 ) -> Result<Built, CommandError> {
-    let layer = if wanted.asked.is_empty() {
+    let layer = if !wanted.has_requirements() {
         ui.say("      note: the app has no requirements, so there is no layer");
         None
     } else {
@@ -124,9 +128,33 @@ fn build_blocking(
     };
     let key = Sha256::of(format!("{} {}", wanted.path.path(), wanted.function).as_bytes()).to_hex();
     let code = wanted.app.pack(&cache.join("code").join(format!("{}.zip", &key[..32])))?;
-    let built = Built { layer, code };
+    let mut built = Built { layer, code };
     built.check_sizes()?;
+    if let Some(layer) = &mut built.layer {
+        layer.checks = check(wanted, layer, &built.code, ui, times)?;
+    }
     Ok(built)
+}
+
+/// Whether the function will run with its layer, told before anything is uploaded.
+fn check(
+    wanted: &Wanted,
+    layer: &BuiltLayer,
+    code: &CodeZip,
+    ui: &Ui,
+    times: &mut Vec<StageTime>,
+) -> Result<Vec<Verdict>, CommandError> {
+    let inspected = inspect(&code.path)?;
+    let function =
+        NamedContents { name: "code".to_owned(), contents: inspected.contents, zip_bytes: inspected.size };
+    let checked = Checked {
+        targets: &[wanted.target],
+        layers: &[stages::named(wanted.layer.as_str(), &layer.layer.plan, &layer.layer)],
+        function: Some(&function),
+        environment: &wanted.variables,
+        handler: Some(&wanted.handler),
+    };
+    stages::check(&checked, !wanted.arguments.no_check, ui, times)
 }
 
 fn build_layer(
@@ -136,7 +164,7 @@ fn build_layer(
     times: &mut Vec<StageTime>,
 ) -> Result<BuiltLayer, CommandError> {
     let index = stages::open_index(&wanted.arguments.index, &wanted.asked, cache)?;
-    let resolution = stages::resolve(&index, &wanted.asked, wanted.target, ui, times)?;
+    let resolution = wanted.resolution(&index, ui, times)?;
     let wheels = stages::fetch_wheels(&index, &resolution, ui, times)?;
     let options = &wanted.arguments.layer;
     let policy = stages::policy(options, &wanted.configuration);
@@ -161,5 +189,5 @@ fn build_layer(
         format!("layer of {} files, {}", layer.plan.files.len(), stages::sizes(zip.size, zip.unzipped));
     times.push(stage.done("Built", &details));
     stages::say_excluded(&layer, ui);
-    Ok(BuiltLayer { resolution, layer, zip })
+    Ok(BuiltLayer { resolution, layer, checks: Vec::new(), zip })
 }

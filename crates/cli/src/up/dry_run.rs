@@ -47,13 +47,13 @@ async fn resolve(
     settings: &Settings,
     ui: &SharedUi,
 ) -> Result<Option<Resolution>, CommandError> {
-    if wanted.asked.is_empty() {
+    if !wanted.has_requirements() {
         return Ok(None);
     }
     let (cache, ui) = (settings.cache.clone(), Arc::clone(ui));
     let work = tokio::task::spawn_blocking(move || {
         let index = stages::open_index(&wanted.arguments.index, &wanted.asked, &cache)?;
-        stages::resolve(&index, &wanted.asked, wanted.target, &ui, &mut Vec::new())
+        wanted.resolution(&index, &ui, &mut Vec::new())
     });
     let answer = tokio::select! {
         answer = work => answer,

@@ -6,7 +6,8 @@ use camino::Utf8PathBuf;
 use fs_err as fs;
 use layercake_build::{
     app::App,
-    resolve::{Asked, python_fits},
+    inputs::{Given, LockFile, Wanted as Inputs},
+    resolve::{Asked, PackageIndex, python_fits},
     syntax::check_syntax,
 };
 use layercake_core::{
@@ -14,7 +15,9 @@ use layercake_core::{
     aws::{FunctionName, Handler, LayerName},
     configuration::Configuration,
     journal::{JOURNAL_FORMAT, Journal, Opening, Place},
-    report::JsonText,
+    lock::Scope,
+    report::{JsonText, StageTime},
+    resolution::Resolution,
     target::{Arch, Runtime, Target},
 };
 use layercake_local::interpreters::Interpreters;
@@ -25,6 +28,7 @@ use crate::{
     journals::{AppPath, journal_path},
     settings::{Settings, host_arch},
     stages,
+    ui::Ui,
 };
 
 /// The runtime when neither the user nor an interpreter names one, on AWS.
@@ -36,6 +40,8 @@ pub(crate) struct Wanted {
     pub(crate) path: AppPath,
     pub(crate) app: App,
     pub(crate) asked: Asked,
+    /// The app's lock, when that is what says which wheels it needs.
+    pub(crate) lock: Option<LockFile>,
     pub(crate) target: Target,
     pub(crate) handler: Handler,
     pub(crate) function: FunctionName,
@@ -84,13 +90,14 @@ pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, Comm
         notes.push(format!("AWS no longer creates functions of {}; the local cloud does", target.runtime));
     }
     let journal = journal_path(&path.state(arguments.state.as_deref()), &function, arguments.on);
-    let asked = app.asked.clone().and(Asked::with("--with", &arguments.with));
+    let (asked, lock) = needs(&arguments, &app, &configuration)?;
     let variables = arguments.env.iter().cloned().collect();
     Ok(Wanted {
         arguments,
         path,
         app,
         asked,
+        lock,
         target,
         handler,
         function,
@@ -105,6 +112,32 @@ pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, Comm
 }
 
 impl Wanted {
+    /// Whether the app needs a layer at all.
+    pub(crate) fn has_requirements(&self) -> bool {
+        self.lock.is_some() || !self.asked.is_empty()
+    }
+
+    /// The wheels that the app needs: from its lock, or from the index.
+    pub(crate) fn resolution(
+        &self,
+        index: &PackageIndex,
+        ui: &Ui,
+        times: &mut Vec<StageTime>,
+    ) -> Result<Resolution, CommandError> {
+        let Some(lock) = &self.lock else {
+            return stages::resolve(index, &self.asked, self.target, ui, times);
+        };
+        let stage = ui.stage("lock", "reading the lock");
+        let scope = Scope {
+            extras: self.configuration.extras.clone(),
+            groups: self.configuration.groups.clone(),
+            package: None,
+        };
+        let resolution = lock.select(self.target, &scope)?;
+        times.push(stage.done("Locked", &stages::resolved(&resolution)));
+        Ok(resolution)
+    }
+
     /// The first record of a new journal.
     pub(crate) fn opening(&self, place: &Place) -> Opening {
         Opening {
@@ -253,6 +286,37 @@ fn newest_fitting(
     match interpreters.for_runtime(newest) {
         Err(error) => Err(error.into()),
         Ok(_) => Err(CommandError::new(Kind::Bug, "an interpreter was both found and not found", "")),
+    }
+}
+
+/// Files that say what a folder needs when it has no requirements.txt, in this order.
+const LOCKS_AND_PROJECTS: [&str; 3] = ["pylock.toml", "uv.lock", "pyproject.toml"];
+
+/// What the app asks for, or the lock that says it.
+fn needs(
+    arguments: &Up,
+    app: &App,
+    configuration: &Configuration,
+) -> Result<(Asked, Option<LockFile>), CommandError> {
+    let with = Asked::with("--with", &arguments.with);
+    let is_folder = arguments.app.is_dir();
+    let found = LOCKS_AND_PROJECTS.iter().map(|name| app.folder.join(name)).find(|path| path.is_file());
+    let Some(path) = found.filter(|_| is_folder && !app.folder.join("requirements.txt").exists()) else {
+        return Ok((app.asked.clone().and(with), None));
+    };
+    let scope = Scope {
+        extras: configuration.extras.clone(),
+        groups: configuration.groups.clone(),
+        package: None,
+    };
+    match (Given { inputs: vec![path.to_string()], scope, ..Given::default() }).read()? {
+        Inputs::Lock(_) if !with.is_empty() => Err(CommandError::new(
+            Kind::User,
+            format!("`{path}` already says which wheels the app needs, so --with cannot add to them"),
+            "add the requirement to the project and lock it again",
+        )),
+        Inputs::Lock(lock) => Ok((Asked::default(), Some(*lock))),
+        Inputs::Asked(asked) => Ok((asked.asked.and(with), None)),
     }
 }
 

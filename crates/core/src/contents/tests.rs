@@ -32,7 +32,7 @@ fn collect(files: &[(&str, &str)]) -> Contents {
 
 fn entry(path: &str, kind: EntryKind, size: u64) -> Entry {
     let method = Method::Stored;
-    Entry { path: path.to_owned(), kind, permissions: 0o644, method, crc32: 0, size, data: 0..0 }
+    Entry { path: path.to_owned(), kind, permissions: 0o644, method, crc32: 0, size, modified: 0, data: 0..0 }
 }
 
 #[test]

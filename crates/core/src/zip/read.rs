@@ -137,6 +137,10 @@ pub struct Entry {
     pub crc32: u32,
     /// Unpacked size in bytes, by the header.
     pub size: u64,
+    /// When it was changed, in seconds since 1970 as Unix counts; a time without zone is taken for
+    /// UTC, which is Lambda's.
+    #[serde(default)]
+    pub modified: i64,
     /// Where the data lies in the archive's bytes, still compressed.
     pub data: Range<usize>,
 }
@@ -262,7 +266,27 @@ fn checked_entry(
     if size > limit {
         return Err(ZipError::TooLarge { what: format!("entry `{shown}`"), size, limit });
     }
-    Ok(Entry { path, kind, permissions: mode & 0o777, method, crc32: record.crc32(), size, data: start..end })
+    let modified = unix_seconds(record.last_modified());
+    let permissions = mode & 0o777;
+    Ok(Entry { path, kind, permissions, method, crc32: record.crc32(), size, modified, data: start..end })
+}
+
+/// Seconds since 1970. What is no time counts as the beginning of Unix.
+fn unix_seconds(time: rawzip::time::ZipDateTimeKind) -> i64 {
+    use rawzip::time::{UtcDateTime, ZipDateTimeKind};
+    match time {
+        ZipDateTimeKind::Utc(time) => time.to_unix(),
+        ZipDateTimeKind::Local(time) => UtcDateTime::from_components(
+            time.year(),
+            time.month(),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            0,
+        )
+        .map_or(0, |time| time.to_unix()),
+    }
 }
 
 fn printable(bytes: &[u8]) -> String {

@@ -139,7 +139,7 @@ fn unpack(bytes: &[u8], root: &Utf8Path) -> Result<(), StoreError> {
     let files: Vec<_> = of_kind(EntryKind::File).collect();
     archive::in_parallel(&files, |entry| -> Result<(), StoreError> {
         let path = root.join(&entry.path);
-        fs_err::write(&path, inflate(bytes, entry).map_err(damaged)?)?;
+        write(&path, &inflate(bytes, entry).map_err(damaged)?, entry.modified)?;
         // Lambda shows uploaded files to another user than their owner, so they must be
         // readable for everybody, whatever the archive says.
         mode(&path, if entry.permissions & 0o111 == 0 { 0o644 } else { 0o755 })
@@ -150,6 +150,16 @@ fn unpack(bytes: &[u8], root: &Utf8Path) -> Result<(), StoreError> {
         fs_err::os::unix::fs::symlink(target, root.join(&entry.path))?;
     }
     Ok(())
+}
+
+/// Writes a file with the time that its archive gives it, in seconds since 1970: bytecode may be good
+/// only for a source of that time.
+fn write(path: &Utf8Path, bytes: &[u8], modified: i64) -> Result<(), StoreError> {
+    use std::io::Write as _;
+    let mut file = fs_err::File::create(path)?;
+    file.write_all(bytes)?;
+    let since = std::time::Duration::from_secs(modified.try_into().unwrap_or(0));
+    Ok(file.file().set_modified(std::time::UNIX_EPOCH + since)?)
 }
 
 /// Removes a folder that nobody names, or what is left of it. A fault is told and nothing more:

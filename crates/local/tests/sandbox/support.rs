@@ -24,6 +24,7 @@ pub(crate) fn interpreters() -> Interpreters {
             .or(home.as_ref().map(|home| home.join(".pyenv"))),
         uv_pythons: home.map(|home| home.join(".local/share/uv/python")),
         homebrew: Vec::new(),
+        memory: None,
     };
     let found = Interpreters::discover(&places);
     assert!(

@@ -1,5 +1,7 @@
 //! Measurements of the product as a user runs it. Prints; judges nothing: the machine is noisy.
 
+mod build;
+
 use std::{
     fs,
     path::Path,
@@ -10,6 +12,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{root, target};
+
+pub(crate) use build::run as build;
 
 /// Runs per row; the table shows the median.
 const RUNS: usize = 5;
