@@ -150,7 +150,7 @@ impl Hint for CacheError {
         Some(
             match self {
                 Self::NotOurs { .. } => {
-                    "nothing was touched; give the folder that the builds were given, or remove it by hand"
+                    "nothing was touched; a build marks the cache that it uses, so check the folder, or remove it by hand"
                 }
                 Self::Read { .. } | Self::Remove { .. } => "make the cache's folder yours, or give another",
             }

@@ -30,9 +30,36 @@ fn zip(env: &TestEnv, name: &str, files: &[(&str, &str)]) -> Utf8PathBuf {
 fn a_layer_is_shown_by_package_kind_and_file() {
     let env = TestEnv::new();
     let table = "x".repeat(50_000);
-    let files = [SIX, &[("python/table/a.csv", table.as_str()), ("python/table/deep/b.csv", &table[..9_000])]];
+    let files =
+        [SIX, &[("python/table/a.csv", table.as_str()), ("python/table/deep/b.csv", &table[..9_000])]];
     zip(&env, "layer.zip", &files.concat());
-    assert_snapshot!(env.run(&["show", "layer.zip"]).told(&env), @"");
+    assert_snapshot!(env.run(&["show", "layer.zip"]).told(&env), @r"
+    exit 0
+    layer.zip: 5 files
+    sha256 3014616930a3a5544ea9aca87e997d13c53b6643fe133ecda1dbb767afd2648d
+
+    unzipped  [#.............................]    0 %  59.1 kB of 262.1 MB
+    zipped    [#.............................]    0 %  805 B of 52.4 MB
+
+    Package                                  Files   Unzipped     Zipped    Share
+    no package                                   2    59.0 kB       90 B   99.9 %
+      a.csv                                      1    50.0 kB       65 B   84.6 %
+      deep/                                      1     9.0 kB       25 B   15.2 %
+        b.csv                                    1     9.0 kB       25 B   15.2 %
+    six 1.17.0                                   3       70 B       65 B    0.1 %
+
+    Kind                                     Files   Unzipped     Zipped    Share
+    data                                         2    59.0 kB       90 B   99.9 %
+    metadata                                     2       57 B       52 B    0.1 %
+    sources                                      1       13 B       13 B    0.0 %
+
+      Unzipped     Zipped  File
+       50.0 kB       65 B  python/table/a.csv
+        9.0 kB       25 B  python/table/deep/b.csv
+          48 B       43 B  python/six-1.17.0.dist-info/METADATA
+          13 B       13 B  python/six.py
+           9 B        9 B  python/six-1.17.0.dist-info/RECORD
+    ");
     let json = env.run_json(&["show", "layer.zip", "--json"]);
     assert_eq!(json["format"], 1);
     assert_eq!(json["packages"][1]["name"], "six");
@@ -70,9 +97,19 @@ fn the_page_is_the_same_each_time_and_holds_names_as_text() {
 #[test]
 fn what_cannot_be_shown_is_told_with_the_next_step() {
     let env = TestEnv::new();
-    assert_snapshot!(env.run(&["show", "none.zip"]).told(&env), @"");
+    assert_snapshot!(env.run(&["show", "none.zip"]).told(&env), @r"
+    exit 1
+    error: cannot read `none.zip`
+      cause: No such file or directory (os error 2)
+      hint: look for a typing mistake, or build it first
+    ");
     fs::write(env.root().join("text.zip"), "no zip").expect("written");
-    assert_snapshot!(env.run(&["show", "text.zip"]).told(&env), @"");
+    assert_snapshot!(env.run(&["show", "text.zip"]).told(&env), @r"
+    exit 1
+    error: `text.zip` is refused
+      cause: this is not a readable zip archive: Missing end of central directory
+      hint: the file is damaged: download or build it again
+    ");
 }
 
 /// Two gigabytes of an ELF file's beginning and zeroes, in two megabytes.
@@ -129,11 +166,29 @@ fn zips_are_compared_and_the_exit_code_tells_when_asked_to() {
         .chain([("python/notes.txt", "a note\n")])
         .collect();
     zip(&env, "new.zip", &newer);
-    assert_snapshot!(env.run(&["diff", "old.zip", "new.zip"]).told(&env), @"");
+    assert_snapshot!(env.run(&["diff", "old.zip", "new.zip"]).told(&env), @r"
+    exit 0
+    old       70 B unzipped     481 B zipped       3 files  old.zip
+    new       79 B unzipped     598 B zipped       4 files  new.zip
+              +9 B             +117 B             +1
+
+    Packages
+      + no package                               +7 B  1 added
+      ~ six 1.17.0                               +2 B  1 changed
+
+    Files (2 the same)
+      +       +7 B  python/notes.txt
+      ~       +2 B  python/six.py
+    ");
     let code = |arguments: &[&str]| env.run(arguments).code;
     assert_eq!(code(&["diff", "old.zip", "new.zip", "--exit-code"]), Some(1));
     assert_eq!(code(&["diff", "old.zip", "old.zip", "--exit-code"]), Some(0));
-    assert_snapshot!(env.run(&["diff", "old.zip", "old.zip"]).told(&env), @"");
+    assert_snapshot!(env.run(&["diff", "old.zip", "old.zip"]).told(&env), @r"
+    exit 0
+    old       70 B unzipped     481 B zipped       3 files  old.zip
+    new       70 B unzipped     481 B zipped       3 files  old.zip
+    They are the same, byte for byte.
+    ");
     let json = env.run_json(&["diff", "old.zip", "new.zip", "--json"]);
     assert_eq!((&json["format"], &json["files"][0]["change"]), (&1.into(), &"added".into()));
     assert_eq!(code(&["diff", "old.zip", "none.zip"]), Some(1));
@@ -165,7 +220,11 @@ fn a_folder_that_is_no_cache_is_left_alone() {
         let answer = env.run(&["cache", verb, "--cache-dir", "home"]);
         assert_eq!(answer.code, Some(1), "{}", answer.stdout);
     }
-    assert_snapshot!(env.run(&["cache", "clean", "--cache-dir", "home"]).told(&env), @"");
+    assert_snapshot!(env.run(&["cache", "clean", "--cache-dir", "home"]).told(&env), @r"
+    exit 1
+    error: `[ROOT]/home` is not a cache that layercake made: it has no `CACHEDIR.TAG` that says so
+      hint: nothing was touched; a build marks the cache that it uses, so check the folder, or remove it by hand
+    ");
     assert!(home.join("code/thesis.tex").exists() && home.join("wheels/aa/bb/x.whl").exists());
 }
 

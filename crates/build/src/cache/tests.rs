@@ -198,7 +198,7 @@ fn a_folder_without_our_mark_is_refused() {
     mark(home.path()).expect("the folder is readable");
     insta::assert_snapshot!(refused(&home), @r"
     error: `[FOLDER]` is not a cache that layercake made: it has no `CACHEDIR.TAG` that says so
-    hint: nothing was touched; give the folder that the builds were given, or remove it by hand
+    hint: nothing was touched; a build marks the cache that it uses, so check the folder, or remove it by hand
     ");
     // Somebody else's cache has the same signature.
     home.write(TAG, &format!("{SIGNATURE}\n# made by another tool\n"));

@@ -232,7 +232,8 @@ fn near(path: &Utf8Path, name: &str) -> Option<String> {
     let nearest =
         names.map(|other| (distance(name, &other), other)).filter(|(distance, _)| *distance <= 2).min();
     let (_, other) = nearest?;
-    let beside: Utf8PathBuf = path.parent().map(|folder| folder.join(&other)).unwrap_or_else(|| other.into());
+    let beside: Utf8PathBuf =
+        path.parent().map_or_else(|| other.as_str().into(), |folder| folder.join(&other));
     Some(beside.into_string())
 }
 

@@ -222,13 +222,14 @@ impl Drop for Shared {
 
 impl Connection {
     async fn new(options: &IndexOptions) -> Result<Self, ResolveError> {
-        // Without the mark the cache works all the same; only `cache clean` refuses it.
-        let _ = crate::cache::mark(&options.cache);
         let folder = options.cache.join(failure::CACHE);
         let cache = Cache::from_path(&folder)
             .init()
             .await
             .map_err(|error| ResolveError::Cache { path: folder, reason: failure::innermost(&error) })?;
+        // After uv has marked its part, by which ours is known to be a cache. Without the mark the
+        // cache works all the same; only `cache clean` refuses it.
+        let _ = crate::cache::mark(&options.cache);
         let locations = locations(&options.indexes)?;
         let exclude_newer = match &options.exclude_newer {
             None => ExcludeNewer::default(),

@@ -223,3 +223,55 @@ fn a_wrong_password_is_told_without_it() {
     hint: give the index credentials in its address, in netrc or in a keyring
     ");
 }
+
+/// The half of the next test that runs in a process of its own, whose environment it needs.
+#[test]
+#[ignore = "is started by `passwords_come_from_netrc_and_keyring`"]
+fn in_an_environment_of_its_own() {
+    let variable = |name: &str| std::env::var(name).expect("the other test sets it");
+    let mut options = IndexOptions::new(variable("TEST_CACHE"));
+    options.indexes.index_url = Some(variable("TEST_INDEX"));
+    options.keyring = variable("TEST_KEYRING") == "yes";
+    let client = open(options);
+    let asked = Asked::with("--with", &["app".to_owned()]);
+    let resolution = client.resolve(&asked, target("python3.12"));
+    println!("{resolution:?}");
+    fetch(&client, &resolution.expect("the password is right"), &Silent).expect("they are sound");
+}
+
+#[test]
+fn passwords_come_from_netrc_and_keyring() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let index = private().start();
+    let folder = Folder::new();
+    let netrc = folder.write("netrc", "machine 127.0.0.1 login user password secret\n");
+    let keyring = folder.write("bin/keyring", "#!/bin/sh\necho secret\n");
+    std::fs::set_permissions(&keyring, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let run = |url: String, keyring: &str, netrc: &str| {
+        let cache = Folder::new();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = std::process::Command::new(std::env::current_exe().expect("it runs"))
+            .args([
+                "--exact",
+                "--include-ignored",
+                "--nocapture",
+                "tests::indexes::in_an_environment_of_its_own",
+            ])
+            .env("TEST_CACHE", cache.path())
+            .env("TEST_INDEX", url)
+            .env("TEST_KEYRING", keyring)
+            .env("NETRC", netrc)
+            .env("PATH", format!("{}/bin:{path}", folder.path()))
+            .output()
+            .expect("it starts");
+        let told = format!("{output:?}");
+        assert!(!told.contains("secret"), "{told}");
+        assert_eq!(with_bytes(cache.path(), b"secret"), Vec::<String>::new());
+        output.status.success()
+    };
+    assert!(run(index.url(), "no", netrc.as_str()));
+    assert!(!run(index.url(), "no", "/dev/null"));
+    let with_user = index.url().replace("://", "://user@");
+    assert!(run(with_user.clone(), "yes", "/dev/null"));
+    assert!(!run(with_user, "no", "/dev/null"));
+}

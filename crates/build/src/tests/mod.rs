@@ -5,6 +5,7 @@
 mod app;
 mod assemble;
 mod by_address;
+mod derive;
 mod fetch;
 mod from_source;
 mod indexes;

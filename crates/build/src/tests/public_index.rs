@@ -112,7 +112,9 @@ fn the_answers_are_those_of_uv() {
                 .expect("uv reads");
             let output = child.wait_with_output().expect("uv ends");
             let theirs = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            if ours != theirs {
+            // Where there is no solution, both say so, each in its own words.
+            let neither = ours.starts_with("error") && !output.status.success();
+            if ours != theirs && !neither {
                 let errors = String::from_utf8_lossy(&output.stderr);
                 differences.push_str(&format!(
                     "{set} for {runtime} {arch}\nours:\n{ours}\nuv's:\n{theirs}{errors}\n\n"
@@ -121,4 +123,34 @@ fn the_answers_are_those_of_uv() {
         }
     }
     assert_eq!(differences, "");
+}
+
+/// Builds what the public index has as source only, and refuses native code, with the Pythons named
+/// in `LAYERCAKE_PYTHONS` (programs, with colons between them).
+#[test]
+#[ignore = "needs Pythons, named in LAYERCAKE_PYTHONS, and a compiler; builds with setuptools of the index"]
+fn real_sources_are_built_by_every_python() {
+    let programs = std::env::var("LAYERCAKE_PYTHONS").expect("LAYERCAKE_PYTHONS names programs");
+    let cache = Folder::new();
+    let mut options = IndexOptions::new(cache.path());
+    for program in programs.split(':') {
+        let minor = std::process::Command::new(program)
+            .args(["-c", "import sys; print(sys.version_info[1])"])
+            .output()
+            .expect("it runs");
+        let minor = String::from_utf8_lossy(&minor.stdout).trim().parse().expect("a number");
+        options.pythons.push((minor, program.into()));
+    }
+    let pythons = options.pythons.clone();
+    options.formats.no_binary("markupsafe");
+    let index = PackageIndex::open(options).expect("it opens");
+    for (minor, program) in pythons {
+        let target = Target { runtime: Runtime::from_minor(minor).expect("a runtime"), arch: Arch::Arm64 };
+        let resolve = |line: &str| index.resolve(&Asked::with("--with", &[line.to_owned()]), target);
+        let resolution = resolve("docopt==0.6.2").expect("it is pure");
+        let set = crate::fetch::fetch(&index, &resolution, &crate::fetch::Silent).expect("it is sound");
+        assert!(set.contents[0].archive.entries.iter().any(|entry| entry.path == "docopt.py"), "{program}");
+        let told = super::told(&resolve("markupsafe==2.0.1").expect_err("it compiles"));
+        assert!(told.contains("it contains native code"), "{program}: {told}");
+    }
 }

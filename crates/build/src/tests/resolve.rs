@@ -202,8 +202,9 @@ fn what_is_no_requirement_is_refused_with_its_place() {
     error: `app @ https://example.com/app` (--with) is not a requirement: Expected direct URL (`https://example.com/app`) to end in a supported file extension: `.whl`, `.tar.gz`, `.zip`, `.tar.bz2`, `.tar.lz`, `.tar.lzma`, `.tar.xz`, `.tar.zst`, `.tar`, `.tbz`, `.tgz`, `.tlz`, or `.txz`
     hint: write requirements as in `pandas>=2,<3` (PEP 508)
     ");
-    assert_snapshot!(check(&[], "python3.12", "./nowhere"), @r"
-    error: there is no `/tmp/wt/crates/build/nowhere` (--with)
+    let told = check(&[], "python3.12", "./nowhere").replace(env!("CARGO_MANIFEST_DIR"), "[HERE]");
+    assert_snapshot!(told, @r"
+    error: there is no `[HERE]/nowhere` (--with)
     hint: check the path; it is looked for beside the file that names it, and then here
     ");
 }

@@ -316,7 +316,8 @@ impl Lock {
                 continue;
             }
             // The project that the lock is of: its code is the function, not a part of the layer.
-            if matches!(&package.source, Source::Directory { path, .. } if path.trim_end_matches('/') == ".") {
+            if matches!(&package.source, Source::Directory { path, .. } if path.trim_end_matches('/') == ".")
+            {
                 continue;
             }
             if let Some(python) = &package.requires_python

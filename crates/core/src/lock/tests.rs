@@ -38,8 +38,11 @@ fn inputs(targets: &[&str], requirements: &[&str]) -> LockedInputs {
     }
 }
 
+/// A wheel's file name, and the packages that need it.
+type Needed<'a> = (&'a str, &'a [&'a str]);
+
 /// The lock of wheels for each target, with hashes cut short.
-fn check(resolutions: &[(&str, &[(&str, &[&str])])]) -> String {
+fn check(resolutions: &[(&str, &[Needed<'_>])]) -> String {
     let targets: Vec<&str> = resolutions.iter().map(|(target, _)| *target).collect();
     let resolutions: Vec<Resolution> = resolutions
         .iter()
@@ -113,7 +116,7 @@ fn one_target_needs_no_markers() {
 
 #[test]
 fn targets_are_told_apart_as_shortly_as_possible() {
-    let shared: (&str, &[&str]) = ("app-1-py3-none-any.whl", &[]);
+    let shared: Needed<'_> = ("app-1-py3-none-any.whl", &[]);
     assert_snapshot!(check(&[
         ("python3.9", &[shared, ("lib-1-cp39-cp39-manylinux2014_x86_64.whl", &["app"]), ("old-1-py3-none-any.whl", &["lib"])]),
         ("python3.9 arm64", &[shared, ("lib-1-cp39-cp39-manylinux2014_aarch64.whl", &["app"]), ("old-1-py3-none-any.whl", &["lib"])]),
