@@ -33,7 +33,9 @@ fn main() -> Result<()> {
         ["bench"] | ["bench", "up"] => bench::up(),
         ["bench", "build"] => bench::build(),
         ["bench", "first-run"] => bench::first_run(),
-        ["bench", other] => bail!("not implemented: the benchmark `{other}`; there are `up`, `build` and `first-run`"),
+        ["bench", other] => {
+            bail!("not implemented: the benchmark `{other}`; there are `up`, `build` and `first-run`")
+        }
         _ => {
             println!("{USAGE}");
             if words.is_empty() || words == ["--help"] {

@@ -169,8 +169,8 @@ impl<'a> Sources<'a> {
                 Some(derivation) => self.derived.pack(file.wheel, derivation),
             };
             let path = path.ok_or_else(other)?;
-            let opened = File::open(&path)
-                .map_err(|source| AssembleError::Wheel { path: path.clone(), source })?;
+            let opened =
+                File::open(&path).map_err(|source| AssembleError::Wheel { path: path.clone(), source })?;
             self.open.insert(place, (path, opened));
         }
         let (path, opened) = self.open.get(&place).ok_or_else(other)?;

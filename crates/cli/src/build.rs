@@ -9,38 +9,32 @@ use layercake_build::{
     assemble::assemble,
     inputs::{AskedFor, Given, LockFile, Wanted},
     layer::{Part, PlannedLayer, Wanted as WantedLayer},
-    resolve::python_fits,
 };
 use layercake_core::{
     check::Verdict,
     configuration::Configuration,
+    hash::Sha256,
     limits,
     lock::Scope,
     plan::{LayerPlan, split::split},
     report::{BuildReport, REPORT_FORMAT, StageTime, ZipReport, built_packages},
     resolution::Resolution,
-    target::{Runtime, Target},
+    target::Target,
 };
 use layercake_local::interpreters::Interpreters;
 
 use crate::{
     args::{Build, Common},
     error::{CommandError, Kind},
+    inputs,
     settings::{Settings, host_arch},
     stages::{self, Checked},
     ui::{Ui, size},
     up::{interrupted, json},
 };
 
-/// The lock beside a project.
-const LOCK: &str = "pylock.toml";
-
 /// Runs the command.
-pub(crate) async fn run(
-    common: &Common,
-    arguments: Build,
-    ui: &Arc<Ui>,
-) -> Result<ExitCode, CommandError> {
+pub(crate) async fn run(common: &Common, arguments: Build, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     let settings = Settings::new(common, arguments.index.cache_dir.as_deref())?;
     let talk = Arc::clone(ui);
     let work = tokio::task::spawn_blocking(move || Building::new(&arguments, &settings, &talk)?.run());
@@ -85,23 +79,10 @@ impl<'a> Building<'a> {
                 "give requirements (`pandas>=2`), -r requirements.txt, pyproject.toml, uv.lock, pylock.toml, a script or wheels",
             ));
         }
-        let configuration =
-            stages::configuration(arguments.layer.config.as_deref(), &folder_of(arguments))?;
-        let or_configured = |typed: &[String], configured: &[String]| {
-            if typed.is_empty() { configured.to_vec() } else { typed.to_vec() }
-        };
-        let is_scoped = !(arguments.extra.is_empty() && arguments.group.is_empty())
-            || arguments.inputs.iter().any(|input| input.ends_with(".toml") || input.ends_with(".lock"));
-        let scope = if is_scoped {
-            Scope {
-                extras: or_configured(&arguments.extra, &configuration.extras),
-                groups: or_configured(&arguments.group, &configuration.groups),
-                package: None,
-            }
-        } else {
-            Scope::default()
-        };
-        let inputs = Given {
+        let folder = inputs::folder_of(&arguments.inputs, &arguments.requirement);
+        let configuration = stages::configuration(arguments.layer.config.as_deref(), &folder)?;
+        let scope = inputs::scope(&arguments.inputs, &arguments.extra, &arguments.group, &configuration);
+        let read = Given {
             inputs: arguments.inputs.clone(),
             requirements: arguments.requirement.clone(),
             constraints: arguments.constraint.clone(),
@@ -109,14 +90,21 @@ impl<'a> Building<'a> {
         }
         .read()?;
         let interpreters = settings.interpreters();
-        let targets = targets(arguments, &configuration, &inputs, &interpreters)?;
+        let arch = arguments.arch.or(configuration.arch).or(host_arch()).unwrap_or_default();
+        let typed = &arguments.runtime;
+        let runtimes = if typed.is_empty() { &configuration.runtimes } else { typed };
+        let required: &[_] = match &read {
+            Wanted::Asked(asked) => &asked.requires_python,
+            Wanted::Lock(_) => &[],
+        };
+        let targets = inputs::targets(runtimes, &[arch], required, &interpreters)?;
         Ok(Self {
             arguments,
             cache: &settings.cache,
             ui,
             configuration,
             interpreters,
-            inputs,
+            inputs: read,
             scope,
             targets,
             times: Vec::new(),
@@ -129,7 +117,7 @@ impl<'a> Building<'a> {
             Wanted::Asked(asked) => asked.asked.clone(),
             Wanted::Lock(_) => layercake_build::resolve::Asked::default(),
         };
-        let index = stages::open_index(&self.arguments.index, &asked, self.cache)?;
+        let index = stages::open_index(&self.arguments.index, &asked, &self.interpreters, self.cache)?;
         let resolutions = self.resolutions(&index)?;
         let policy = stages::policy(&self.arguments.layer, &self.configuration);
         let mut parts = Vec::new();
@@ -170,10 +158,10 @@ impl<'a> Building<'a> {
     ) -> Result<Vec<Resolution>, CommandError> {
         let begun = self.ui.stage("lock", "reading the lock");
         let lock = match &self.inputs {
-            Wanted::Lock(lock) => Some(self.from_lock(index, lock, &self.scope)?),
+            Wanted::Lock(lock) => Some(self.locked(index, lock, &self.scope)?),
             // It was made with the extras and groups that are asked for, so there are none to choose.
             Wanted::Asked(asked) if self.arguments.locked => {
-                Some(self.from_lock(index, &self.checked_lock(asked)?, &Scope::default())?)
+                Some(self.locked(index, &self.checked_lock(asked)?, &Scope::default())?)
             }
             Wanted::Asked(_) => None,
         };
@@ -191,7 +179,7 @@ impl<'a> Building<'a> {
             .collect()
     }
 
-    fn from_lock(
+    fn locked(
         &self,
         index: &layercake_build::resolve::PackageIndex,
         lock: &LockFile,
@@ -203,7 +191,7 @@ impl<'a> Building<'a> {
     /// The lock beside the input, which must be the lock of what is asked for.
     fn checked_lock(&self, asked: &AskedFor) -> Result<LockFile, CommandError> {
         let folder = asked.folder.clone().unwrap_or_else(|| ".".into());
-        let lock = LockFile::read(&folder.join(LOCK))?;
+        let lock = LockFile::read(&folder.join(inputs::LOCK))?;
         lock.check(&asked.asked, &self.targets)?;
         Ok(lock)
     }
@@ -292,7 +280,7 @@ impl<'a> Building<'a> {
             self.ui.print(&dry_run(report, layer));
         } else {
             let line = |zip: &ZipReport| {
-                let hash = zip.sha256.map(|hash| hash.to_hex()).unwrap_or_default();
+                let hash = zip.sha256.map(Sha256::to_hex).unwrap_or_default();
                 format!("{}  sha256:{hash}", zip.path.as_deref().unwrap_or_default())
             };
             self.ui.print(&report.layers.iter().map(line).collect::<Vec<_>>().join("\n"));
@@ -343,88 +331,10 @@ fn dry_run(report: &BuildReport, layer: &PlannedLayer) -> String {
     }
     let _ = writeln!(text, "\nstays out:");
     for (reason, tally) in &report.excluded {
-        let _ = writeln!(
-            text,
-            "  {:<34} {:>6} files {:>10}",
-            reason.text(),
-            tally.files,
-            size(tally.bytes)
-        );
+        let _ = writeln!(text, "  {:<34} {:>6} files {:>10}", reason.text(), tally.files, size(tally.bytes));
         for (what, tally) in layer.plan.excluded_places(*reason, 5) {
             let _ = writeln!(text, "      {what:<52} {:>6} {:>10}", tally.files, size(tally.bytes));
         }
     }
     text
-}
-
-/// The folder of the first input that is a file or folder, else the current one: there the
-/// project's settings are.
-fn folder_of(arguments: &Build) -> Utf8PathBuf {
-    let inputs = arguments.inputs.iter().map(|input| Utf8Path::new(input.as_str()));
-    let given = inputs.chain(arguments.requirement.iter().map(Utf8PathBuf::as_path));
-    for path in given {
-        if path.is_dir() {
-            return path.to_owned();
-        }
-        if path.is_file() && path.extension() != Some("whl") {
-            return match path.parent() {
-                Some(folder) if folder != "" => folder.to_owned(),
-                _ => ".".into(),
-            };
-        }
-    }
-    ".".into()
-}
-
-/// What it is built for: as typed, as the project has it, or the newest runtime that this machine
-/// has a Python for.
-fn targets(
-    arguments: &Build,
-    configuration: &Configuration,
-    inputs: &Wanted,
-    interpreters: &Interpreters,
-) -> Result<Vec<Target>, CommandError> {
-    let arch = arguments.arch.or(configuration.arch).or(host_arch()).unwrap_or_default();
-    let required: &[(Utf8PathBuf, String)] = match inputs {
-        Wanted::Asked(asked) => &asked.requires_python,
-        Wanted::Lock(_) => &[],
-    };
-    let fits = |runtime: Runtime| -> Result<Option<&(Utf8PathBuf, String)>, CommandError> {
-        for one in required {
-            if !python_fits(&one.1, Target { runtime, arch })? {
-                return Ok(Some(one));
-            }
-        }
-        Ok(None)
-    };
-    let typed = if arguments.runtime.is_empty() { &configuration.runtimes } else { &arguments.runtime };
-    let mut runtimes = typed.clone();
-    runtimes.sort();
-    runtimes.dedup();
-    if runtimes.is_empty() {
-        let here = interpreters.all().iter().filter_map(|one| Runtime::from_minor(one.version.1));
-        for runtime in here {
-            if fits(runtime)?.is_none() {
-                runtimes.push(runtime);
-                break;
-            }
-        }
-    }
-    if runtimes.is_empty() {
-        return Err(CommandError::new(
-            Kind::User,
-            "no Python on this machine tells which runtime to build for",
-            "give one with --runtime, such as --runtime python3.13",
-        ));
-    }
-    for &runtime in &runtimes {
-        if let Some((file, required)) = fits(runtime)? {
-            return Err(CommandError::new(
-                Kind::User,
-                format!("`{file}` requires Python {required}, which {runtime} is not"),
-                "choose another --runtime, or change `requires-python`",
-            ));
-        }
-    }
-    Ok(runtimes.into_iter().map(|runtime| Target { runtime, arch }).collect())
 }

@@ -12,6 +12,7 @@ use layercake_core::{
     target::Target,
     wheel::normalised_name,
 };
+use layercake_local::interpreters::Interpreters;
 use serde::Serialize;
 
 use crate::{
@@ -45,6 +46,7 @@ struct Locking<'a> {
     cache: &'a Utf8Path,
     ui: &'a Ui,
     wanted: AskedFor,
+    interpreters: Interpreters,
     targets: Vec<Target>,
     path: Utf8PathBuf,
 }
@@ -110,11 +112,12 @@ impl<'a> Locking<'a> {
             arches.push(configuration.arch.or(host_arch()).unwrap_or_default());
         }
         let required = &wanted.requires_python;
-        let targets = inputs::targets(runtimes, &arches, required, &settings.interpreters())?;
+        let interpreters = settings.interpreters();
+        let targets = inputs::targets(runtimes, &arches, required, &interpreters)?;
         let beside = || wanted.folder.as_deref().unwrap_or(Utf8Path::new("")).join(LOCK);
         let path = arguments.output.clone().unwrap_or_else(beside);
         check_name(&path)?;
-        Ok(Self { arguments, cache: &settings.cache, ui, wanted, targets, path })
+        Ok(Self { arguments, cache: &settings.cache, ui, wanted, interpreters, targets, path })
     }
 
     fn run(self) -> Result<ExitCode, CommandError> {
@@ -177,7 +180,8 @@ impl<'a> Locking<'a> {
     }
 
     fn resolve(&self, before: Option<&LockFile>) -> Result<Pylock, CommandError> {
-        let index = stages::open_index(&self.arguments.index, &self.wanted.asked, self.cache)?;
+        let index =
+            stages::open_index(&self.arguments.index, &self.wanted.asked, &self.interpreters, self.cache)?;
         let fresh: BTreeSet<String> =
             self.arguments.upgrade_package.iter().map(|name| normalised_name(name)).collect();
         let mut times = Vec::new();

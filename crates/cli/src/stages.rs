@@ -91,9 +91,17 @@ pub(crate) fn configuration(
 pub(crate) fn open_index(
     given: &Index,
     asked: &Asked,
+    interpreters: &Interpreters,
     cache: &Utf8Path,
 ) -> Result<PackageIndex, CommandError> {
     let mut options = IndexOptions::new(cache.to_owned());
+    // The best of each minor version comes first; it builds source distributions.
+    for interpreter in interpreters.all() {
+        let minor = interpreter.version.1;
+        if options.pythons.iter().all(|(known, _)| *known != minor) {
+            options.pythons.push((minor, interpreter.executable.clone()));
+        }
+    }
     options.offline = given.offline;
     options.exclude_newer = given.exclude_newer.clone();
     options.indexes.index_url = given.index_url.clone();

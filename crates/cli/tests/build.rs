@@ -65,7 +65,17 @@ fn several_runtimes_share_a_layer() {
 #[test]
 fn patterns_of_the_user_come_last() {
     let env = TestEnv::new();
-    env.run_ok(&["build", "demo", "--keep", "demo/tests", "--drop", "demo_base", "--bytecode", "none", "--no-check"]);
+    env.run_ok(&[
+        "build",
+        "demo",
+        "--keep",
+        "demo/tests",
+        "--drop",
+        "demo_base",
+        "--bytecode",
+        "none",
+        "--no-check",
+    ]);
     let names = names(&env.root().join("layer.zip"));
     assert!(names.contains(&"python/demo/tests/test_demo.py".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.starts_with("python/demo_base/")), "{names:?}");
@@ -81,7 +91,8 @@ fn a_lock_is_taken_as_it_is_and_drift_is_refused() {
     let from_lock = env.run_json(&locked);
     let resolved = env.run_json(&["build", "demo", "--json", "--runtime", &runtime]);
     assert_eq!(from_lock["layers"][0]["sha256"], resolved["layers"][0]["sha256"]);
-    let stages: Vec<_> = from_lock["stages"].as_array().expect("stages").iter().map(|s| &s["stage"]).collect();
+    let stages: Vec<_> =
+        from_lock["stages"].as_array().expect("stages").iter().map(|s| &s["stage"]).collect();
     assert!(!stages.iter().any(|stage| *stage == "resolve"), "{stages:?}");
     std::fs::write(env.root().join("requirements.txt"), "demo\ndemo-base==1.2\n").expect("written");
     let drifted = env.run(&locked);
@@ -112,15 +123,30 @@ fn heavy() -> TestEnv {
 fn a_split_layer_keeps_packages_whole() {
     let env = heavy();
     let report = env.run_json(&["build", "big", "bulky", "small", "--split", "3", "--json", "-o", "l.zip"]);
-    let parts: Vec<_> = report["layers"].as_array().expect("layers").iter().map(|part| part["part"].clone()).collect();
+    let parts: Vec<_> =
+        report["layers"].as_array().expect("layers").iter().map(|part| part["part"].clone()).collect();
     assert_eq!(parts, ["big", "bulky", "rest"]);
     let before = report["layers"][0]["sha256"].clone();
-    for (part, package) in [("l-big.zip", "python/big/"), ("l-bulky.zip", "python/bulky/"), ("l-rest.zip", "python/small/")] {
+    for (part, package) in
+        [("l-big.zip", "python/big/"), ("l-bulky.zip", "python/bulky/"), ("l-rest.zip", "python/small/")]
+    {
         let names = names(&env.root().join(part));
         assert!(names.iter().any(|name| name.starts_with(package)), "{part}: {names:?}");
     }
     // The heavy ones do not change when the small one does.
-    let again = env.run_json(&["build", "big", "bulky", "small", "--split", "3", "--json", "-o", "m.zip", "--drop", "small/x.py"]);
+    let again = env.run_json(&[
+        "build",
+        "big",
+        "bulky",
+        "small",
+        "--split",
+        "3",
+        "--json",
+        "-o",
+        "m.zip",
+        "--drop",
+        "small/x.py",
+    ]);
     assert_eq!(again["layers"][0]["sha256"], before);
     assert_ne!(again["layers"][2]["sha256"], report["layers"][2]["sha256"]);
     let refused = env.run(&["build", "big", "--split", "9"]);

@@ -8,9 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     Hint,
-    plan::{
-        policy::{Bytecode, Pattern, Profile},
-    },
+    plan::policy::{Bytecode, Pattern, Profile},
     target::{Arch, Runtime},
 };
 
@@ -202,7 +200,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let refused = |text: &str| Configuration::read("layercake.toml", text).expect_err("refused").to_string();
+        let refused =
+            |text: &str| Configuration::read("layercake.toml", text).expect_err("refused").to_string();
         insta::assert_snapshot!(
             refused("profile = 'tiny'"),
             @"the settings in `layercake.toml` are not valid: `tiny` is not a profile; there are `faithful`, `lean` and `smallest`"

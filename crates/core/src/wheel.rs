@@ -332,7 +332,8 @@ fn may_be_library(path: &str) -> bool {
 
 /// Whether it is the wheel's own METADATA.
 fn is_metadata(path: &str) -> bool {
-    path.strip_suffix("/METADATA").is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
+    path.strip_suffix("/METADATA")
+        .is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
 }
 
 fn is_module(entry: &Entry) -> bool {
@@ -474,7 +475,16 @@ mod tests {
     fn entry(path: &str, size: u64) -> Entry {
         let data = 0..0;
         let method = Method::Deflated;
-        Entry { path: path.to_owned(), kind: EntryKind::File, permissions: 0, method, crc32: 0, size, modified: 0, data }
+        Entry {
+            path: path.to_owned(),
+            kind: EntryKind::File,
+            permissions: 0,
+            method,
+            crc32: 0,
+            size,
+            modified: 0,
+            data,
+        }
     }
 
     #[test]
@@ -501,7 +511,10 @@ mod tests {
             Ok::<_, ZipError>(b"#!python".to_vec())
         })
         .expect("everything is read");
-        assert_eq!(asked.into_inner(), [("x-1.data/scripts/run".to_owned(), 8), ("x.py".to_owned(), LARGEST_MODULE)]);
+        assert_eq!(
+            asked.into_inner(),
+            [("x-1.data/scripts/run".to_owned(), 8), ("x.py".to_owned(), LARGEST_MODULE)]
+        );
         assert_eq!(facts.python_scripts.len(), 1);
     }
 

@@ -47,8 +47,12 @@ pub(crate) fn run() -> Result<()> {
     let python = find_python()?;
     checked(Command::new(&python).args(["-m", "venv"]).arg(&peers))?;
     checked(Command::new(peers.join("bin/python")).args(["-m", "pip", "install", "--quiet", "uv"]))?;
-    let bench =
-        Bench { layercake: release_binary()?, uv: peers.join("bin/uv"), python: peers.join("bin/python"), scratch };
+    let bench = Bench {
+        layercake: release_binary()?,
+        uv: peers.join("bin/uv"),
+        python: peers.join("bin/python"),
+        scratch,
+    };
     println!("| what | layercake | the peer | ratio | must reach | |");
     println!("|---|---|---|---|---|---|");
     bench.warm("pandas", &PANDAS)?;
@@ -126,7 +130,13 @@ impl Bench {
         let locked = self.measure(7, "", &self.layercake(&[&lock], fit))?;
         row(&format!("{name}: warm cache, locked"), locked, "uv + zip -r, warm", uv, 1.0 / 50.0);
         let unlocked = self.measure(5, "", &self.layercake(packages, fit))?;
-        row(&format!("{name}: warm cache, the index is asked"), unlocked, "uv + zip -r, warm", uv, 1.0 / 15.0);
+        row(
+            &format!("{name}: warm cache, the index is asked"),
+            unlocked,
+            "uv + zip -r, warm",
+            uv,
+            1.0 / 15.0,
+        );
         let copied = shown(&self.folder("copied.zip"));
         let copy = vec!["cp".to_owned(), shown(&self.folder("layer.zip")), copied];
         let copy = self.measure(7, "", &copy)?;
@@ -183,7 +193,15 @@ impl Bench {
         let site = folder.join("python");
         checked(
             Command::new(python)
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "-t"])
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-compile",
+                    "-t",
+                ])
                 .arg(&site)
                 .arg("pandas"),
         )?;
@@ -227,7 +245,14 @@ impl Bench {
             let (recipe, _, _) = self.write_up(&python, version)?;
             let layer = self.folder(&format!("layer-{version}"));
             self.report(&PANDAS, &format!("python{version}"), &[])?;
-            checked(Command::new("unzip").arg("-q").arg(self.folder("layer.zip")).arg("-d").arg(&layer).env("TZ", "UTC"))?;
+            checked(
+                Command::new("unzip")
+                    .arg("-q")
+                    .arg(self.folder("layer.zip"))
+                    .arg("-d")
+                    .arg(&layer)
+                    .env("TZ", "UTC"),
+            )?;
             let import = |site: &Path| {
                 let script = "import sys; sys.path.insert(0, sys.argv[1]); import pandas";
                 self.measure(5, "", &[shown(&python), "-c".into(), script.into(), shown(site)])
@@ -277,7 +302,8 @@ impl Bench {
 
 fn row(name: &str, ours: Taken, peer_name: &str, peer: Taken, bound: f64) {
     let ratio = ours.wall / peer.wall;
-    let fraction = |ratio: f64| if ratio < 0.5 { format!("1/{:.0}", 1.0 / ratio) } else { format!("{ratio:.2}") };
+    let fraction =
+        |ratio: f64| if ratio < 0.5 { format!("1/{:.0}", 1.0 / ratio) } else { format!("{ratio:.2}") };
     println!(
         "| {name} | {:.0} ms | {peer_name}: {:.0} ms | {} | ≤ {} | {} |",
         ours.wall * 1e3,

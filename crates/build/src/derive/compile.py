@@ -14,6 +14,7 @@ import sys
 sys.path[:] = [folder for folder in sys.path if folder]
 
 import ast
+import gc
 import importlib.util
 import marshal
 import os
@@ -85,6 +86,8 @@ def read_exactly(stream, size):
 
 def main():
     warnings.simplefilter("ignore")
+    # A child lives for one module: collecting garbage would only copy the pages it shares.
+    gc.disable()
     sys.setrecursionlimit(10000)
     frames = sys.stdin.buffer
     while True:

@@ -39,7 +39,10 @@ impl Compiler {
         let output = output.map_err(|error| failed(executable, error.to_string()))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(failed(executable, said.lines().last().unwrap_or("it ended with an error").to_owned()));
+            return Err(failed(
+                executable,
+                said.lines().last().unwrap_or("it ended with an error").to_owned(),
+            ));
         }
         let described = [&output.stdout, SCRIPT.as_bytes()].concat();
         let identity = Sha256::of(&described).to_hex()[..16].to_owned();
@@ -77,8 +80,9 @@ impl Compiler {
 /// What the program is, as far as the file system tells.
 fn stamp(executable: &Utf8Path) -> String {
     use std::os::unix::fs::MetadataExt as _;
-    let facts = std::fs::metadata(executable)
-        .map(|metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()));
+    let facts = std::fs::metadata(executable).map(|metadata| {
+        (metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+    });
     Sha256::of(format!("{executable} {facts:?} {SCRIPT}").as_bytes()).to_hex()
 }
 
@@ -126,9 +130,8 @@ impl Running<'_> {
         source: &[u8],
         without_docstrings: bool,
     ) -> std::io::Result<Result<Vec<u8>, String>> {
-        let length = |bytes: &[u8]| {
-            u32::try_from(bytes.len()).map(u32::to_le_bytes).map_err(std::io::Error::other)
-        };
+        let length =
+            |bytes: &[u8]| u32::try_from(bytes.len()).map(u32::to_le_bytes).map_err(std::io::Error::other);
         let mut frame = Vec::with_capacity(9 + path.len() + source.len());
         frame.extend(length(path.as_bytes())?);
         frame.extend(length(source)?);

@@ -112,7 +112,9 @@ impl Hint for DeriveError {
                 }
                 _ => "make it readable and writable, or choose another folder with --cache-dir".to_owned(),
             },
-            Self::Wheel { .. } => "the cache is damaged: run `layercake cache clean` and try again".to_owned(),
+            Self::Wheel { .. } => {
+                "the cache is damaged: run `layercake cache clean` and try again".to_owned()
+            }
             Self::Compiler { .. } => {
                 "name another one with --python, or build without bytecode: --bytecode none".to_owned()
             }
@@ -142,8 +144,7 @@ pub fn derive(
         let mut files = DerivedFiles::default();
         for (derivation, name, paths) in recipes(needed, how) {
             let known = store::read(&folder, &name);
-            let is_complete =
-                |known: &DerivedArchive| paths.iter().all(|path| known.knows(path));
+            let is_complete = |known: &DerivedArchive| paths.iter().all(|path| known.knows(path));
             if let Some(known) = known.filter(is_complete) {
                 files.set(derivation, known);
                 continue;

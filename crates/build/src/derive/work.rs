@@ -73,11 +73,15 @@ pub(super) fn run(
     // One more than cores, since a thread waits while its interpreter works.
     let workers = std::thread::available_parallelism().map_or(1, usize::from) + 1;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|number| {
-            let workshop = &workshop;
-            scope.spawn(move || workshop.worker(number == 0))
-        }).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let threads: Vec<_> = (0..workers)
+            .map(|number| {
+                let workshop = &workshop;
+                scope.spawn(move || workshop.worker(number == 0))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use layercake_core::{
     hash::Sha256,
-    plan::{Given, Layout, LayerPlan, Policy, Profile},
+    plan::{Given, LayerPlan, Layout, Policy, Profile},
     zip::{Archive, ReadLimits, inflate},
 };
 

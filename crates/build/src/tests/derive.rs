@@ -54,7 +54,8 @@ fn plan(wheels: &[WheelBuilder], cache: &Folder, policy: &Policy) -> PlannedLaye
     let wheels = fetch(&index, &resolution, &Silent).expect("they are sound");
     let compiler = Some(Compiler::open(&executable, cache.path()).expect("it starts"));
     let wanted = Wanted { policy, imported: &BTreeSet::new(), fit: None };
-    plan_layer(cache.path(), vec![Part { target, wheels, compiler }], wanted, &Still).expect("it can be planned")
+    plan_layer(cache.path(), vec![Part { target, wheels, compiler }], wanted, &Still)
+        .expect("it can be planned")
 }
 
 fn zip(layer: &PlannedLayer, folder: &Folder) -> Vec<u8> {
@@ -66,14 +67,18 @@ fn zip(layer: &PlannedLayer, folder: &Folder) -> Vec<u8> {
 /// The paths in a layer, without the number of this machine's Python.
 fn paths(layer: &PlannedLayer) -> String {
     let python = format!("cpython-3{}", layer.plan.targets[0].runtime.minor());
-    let paths: Vec<_> = layer.plan.files.iter().map(|file| file.path.replace(&python, "cpython-3N")).collect();
+    let paths: Vec<_> =
+        layer.plan.files.iter().map(|file| file.path.replace(&python, "cpython-3N")).collect();
     paths.join("\n")
 }
 
 fn app() -> WheelBuilder {
     WheelBuilder::new("app", "1")
         .file("app/__init__.py", "from .one import name\n")
-        .file("app/one.py", "\"\"\"A word about it.\"\"\"\nname = 'self'\ndef f(self):\n    return {'a', 'b', self}\n")
+        .file(
+            "app/one.py",
+            "\"\"\"A word about it.\"\"\"\nname = 'self'\ndef f(self):\n    return {'a', 'b', self}\n",
+        )
         .file("app/two.py", "class Two:\n    '''Two.'''\n    self = 'self'\n")
         .file("app/old.py", "print 'Python 2'\n")
 }

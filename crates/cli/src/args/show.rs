@@ -25,7 +25,7 @@ pub(crate) struct Show {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   layercake diff old.zip new.zip
-  layercake diff old.zip new.zip --exit-code --quiet || echo 'the layer is another'
+  layercake diff old.zip new.zip --exit-code || echo 'the layer is another'
 
 Exit code: 0, also when the zips differ; with --exit-code 1 when they differ.")]
 pub(crate) struct Diff {

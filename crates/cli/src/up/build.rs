@@ -163,7 +163,7 @@ fn build_layer(
     ui: &Ui,
     times: &mut Vec<StageTime>,
 ) -> Result<BuiltLayer, CommandError> {
-    let index = stages::open_index(&wanted.arguments.index, &wanted.asked, cache)?;
+    let index = stages::open_index(&wanted.arguments.index, &wanted.asked, &wanted.interpreters, cache)?;
     let resolution = wanted.resolution(&index, ui, times)?;
     let wheels = stages::fetch_wheels(&index, &resolution, ui, times)?;
     let options = &wanted.arguments.layer;
@@ -174,8 +174,7 @@ fn build_layer(
     let imported = stages::imported(&wanted.app)?;
     let limit = options.budget.or(wanted.configuration.budget).unwrap_or(limits::UNZIPPED_BYTES);
     let has_fit = options.fit || wanted.configuration.fit == Some(true);
-    let layer_wanted =
-        WantedLayer { policy: &policy, imported: &imported, fit: has_fit.then_some(limit) };
+    let layer_wanted = WantedLayer { policy: &policy, imported: &imported, fit: has_fit.then_some(limit) };
     let layer = stages::plan(parts, layer_wanted, cache, ui, times)?;
     if let Some(error) = stages::too_large(&layer, limit, has_fit) {
         return Err(error);

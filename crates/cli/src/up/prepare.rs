@@ -304,11 +304,8 @@ fn needs(
     let Some(path) = found.filter(|_| is_folder && !app.folder.join("requirements.txt").exists()) else {
         return Ok((app.asked.clone().and(with), None));
     };
-    let scope = Scope {
-        extras: configuration.extras.clone(),
-        groups: configuration.groups.clone(),
-        package: None,
-    };
+    let scope =
+        Scope { extras: configuration.extras.clone(), groups: configuration.groups.clone(), package: None };
     match (Given { inputs: vec![path.to_string()], scope, ..Given::default() }).read()? {
         Inputs::Lock(_) if !with.is_empty() => Err(CommandError::new(
             Kind::User,

@@ -1,6 +1,9 @@
 import io
 
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps, ImageStat, features
+from PIL import (
+    Image, ImageChops, ImageCms, ImageColor, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps, ImageSequence,
+    ImageStat, features,
+)
 
 
 def handler(event, context):
@@ -25,7 +28,6 @@ def handler(event, context):
     assert picture.filter(ImageFilter.GaussianBlur(2)).convert("L").quantize(4).mode == "P"
     assert ImageOps.autocontrast(picture).size == ImageEnhance.Color(picture).enhance(0.5).size
     assert ImageChops.difference(picture, picture).getbbox() is None
-    from PIL import ImageCms, ImageColor, ImageSequence
     profile = ImageCms.createProfile("sRGB")
     assert ImageCms.profileToProfile(picture, profile, profile) and ImageColor.getrgb("#fff") == (255, 255, 255)
     assert len(list(ImageSequence.Iterator(picture))) == 1 and picture.getexif() is not None

@@ -10,10 +10,12 @@ def client(name):
 def handler(event, context):
     s3 = client("s3")
     with Stubber(s3) as stub:
-        stub.add_response("list_objects_v2", {"Contents": [{"Key": "a"}], "IsTruncated": False}, {"Bucket": "b"})
+        listing = {"Contents": [{"Key": "a"}], "IsTruncated": False}
+        stub.add_response("list_objects_v2", listing, {"Bucket": "b"})
         pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket="b"))
         assert pages[0]["Contents"][0]["Key"] == "a"
-        stub.add_response("head_object", {"ContentLength": 1, "ResponseMetadata": {"HTTPStatusCode": 200}}, {"Bucket": "b", "Key": "a"})
+        found = {"ContentLength": 1, "ResponseMetadata": {"HTTPStatusCode": 200}}
+        stub.add_response("head_object", found, {"Bucket": "b", "Key": "a"})
         s3.get_waiter("object_exists").wait(Bucket="b", Key="a")
         stub.add_client_error("get_object", "NoSuchKey")
         try:
@@ -34,7 +36,7 @@ def handler(event, context):
     session = boto3.session.Session(region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="y")
     names = session.get_available_services()
     assert len(names) > 250 and "eu-central-1" in session.get_available_regions("lambda")
-    for name in ["lambda", "ec2", "rds", "cloudfront", "elasticache", "iam", "sts", "logs", "ssm", "stepfunctions", "cloudwatch"]:
+    for name in ["lambda", "ec2", "rds", "cloudfront", "elasticache", "iam", "sts", "logs", "ssm", "cloudwatch"]:
         assert client(name).meta.service_model.operation_names
     for name in session.get_available_resources():
         session.resource(name)

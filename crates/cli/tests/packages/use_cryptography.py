@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
 
 
 def handler(event, context):
@@ -24,10 +25,7 @@ def handler(event, context):
     except InvalidSignature:
         pass
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048, backend=default_backend())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "example")]) if hasattr(x509, "NameOID") else None
-    if name is None:
-        from cryptography.x509.oid import NameOID
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example")])
     start = datetime.datetime(2024, 1, 1)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(rsa_key.public_key())
     builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start + datetime.timedelta(days=9))
@@ -41,5 +39,5 @@ def handler(event, context):
     assert AESGCM(b"k" * 16).encrypt(b"n" * 12, b"x", None)
     assert ec.generate_private_key(ec.SECP256R1(), default_backend()).sign(b"x", ec.ECDSA(hashes.SHA256()))
     assert len(PBKDF2HMAC(hashes.SHA256(), 32, b"s", 1000, default_backend()).derive(b"p")) == 32
-    written = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH if hasattr(serialization.PrivateFormat, "OpenSSH") else serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    assert b"PRIVATE KEY" in written
+    form = serialization.PrivateFormat.PKCS8
+    assert b"PRIVATE KEY" in key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

@@ -31,4 +31,7 @@ def handler(event, context):
     assert record.n[1] == 2 and str(np.float32(1)) and repr(matrix)
     np.show_config()
     assert np.get_include() and np.vectorize(lambda x: x + 1)(np.arange(2))[1] == 2
-    assert np.loadtxt(io.StringIO("1 2")).shape == (2,) and np.info is not None
+    assert np.loadtxt(io.StringIO("1 2")).shape == (2,)
+    namespace = {}
+    exec("from numpy import *", namespace)
+    assert namespace["array"] is np.array

@@ -440,7 +440,10 @@ impl LayerPlan {
         let folder = given.layout.folder(given.target.runtime);
         for (number, wheel) in given.wheels.iter().enumerate() {
             let dist_info = wheel.archive.entries.iter().find_map(|entry| {
-                entry.path.strip_suffix("/WHEEL").filter(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
+                entry
+                    .path
+                    .strip_suffix("/WHEEL")
+                    .filter(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
             });
             let Some(dist_info) = dist_info else { continue };
             let record = format!("{dist_info}/RECORD");
@@ -623,7 +626,8 @@ impl<'a> DerivedByPath<'a> {
         let mut entries = BTreeMap::new();
         for derivation in [Derivation::Stripped, Derivation::Bytecode, Derivation::Repacked] {
             let archive = derived.and_then(|derived| derived.archive(derivation));
-            for (number, entry) in archive.into_iter().flat_map(|archive| archive.entries.iter().enumerate()) {
+            for (number, entry) in archive.into_iter().flat_map(|archive| archive.entries.iter().enumerate())
+            {
                 entries.insert((derivation, entry.path.as_str()), (number, entry));
             }
         }

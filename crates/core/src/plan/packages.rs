@@ -127,9 +127,7 @@ fn why(dropped: &'static Dropped, path: &str) -> Option<&'static str> {
 
 /// Compares the numbers of two releases; what is no number, such as `rc1`, counts as nothing.
 fn is_older(version: &str, than: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u64> {
-        text.split('.').map_while(|part| part.parse().ok()).collect()
-    };
+    let numbers = |text: &str| -> Vec<u64> { text.split('.').map_while(|part| part.parse().ok()).collect() };
     let (mut left, mut right) = (numbers(version), numbers(than));
     let length = left.len().max(right.len());
     left.resize(length, 0);

@@ -3,9 +3,9 @@
 //!
 //! Owns the meaning of profiles. Never looks at a wheel.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 use crate::Hint;
@@ -95,7 +95,9 @@ impl FromStr for Bytecode {
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
-    matcher: GlobMatcher,
+    glob: Glob,
+    /// Made when it is first asked: most patterns in the table of packages never are.
+    matcher: OnceLock<GlobMatcher>,
 }
 
 /// A text that is no pattern.
@@ -127,16 +129,17 @@ impl FromStr for Pattern {
             .literal_separator(true)
             .build()
             .map_err(|error| refuse(error.kind().to_string()))?;
-        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
+        Ok(Self { text: text.to_owned(), glob, matcher: OnceLock::new() })
     }
 }
 
 impl Pattern {
     /// Whether it matches this path or a folder above it.
     pub fn matches(&self, path: &str) -> bool {
+        let matcher = self.matcher.get_or_init(|| self.glob.compile_matcher());
         let mut whole = Some(path);
         while let Some(part) = whole {
-            if self.matcher.is_match(part) {
+            if matcher.is_match(part) {
                 return true;
             }
             whole = part.rsplit_once('/').map(|(folder, _)| folder);
@@ -208,7 +211,8 @@ impl Policy {
 
     /// One text that is the same exactly when the policy is the same.
     pub fn key(&self) -> String {
-        let patterns = |patterns: &[Pattern]| patterns.iter().map(|p| format!("{:?}", p.text)).collect::<Vec<_>>();
+        let patterns =
+            |patterns: &[Pattern]| patterns.iter().map(|p| format!("{:?}", p.text)).collect::<Vec<_>>();
         format!(
             "{} keep {:?} drop {:?} bytecode {:?} docstrings {} strip {} optional {} hard {}",
             self.profile,
@@ -229,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_pattern_means_all_that_is_below() {
-        let matches = |pattern: &str, path: &str| pattern.parse::<Pattern>().expect("a pattern").matches(path);
+        let matches =
+            |pattern: &str, path: &str| pattern.parse::<Pattern>().expect("a pattern").matches(path);
         assert!(matches("botocore/data/ec2", "botocore/data/ec2/2016/service-2.json.gz"));
         assert!(matches("botocore/data/e*", "botocore/data/ec2/2016/x"));
         assert!(!matches("botocore/data/ec2", "botocore/data/ec2x/y"));

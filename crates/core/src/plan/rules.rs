@@ -135,7 +135,13 @@ fn is_installers(file: &str) -> bool {
     file.starts_with("sboms/")
         || matches!(
             file,
-            "RECORD" | "RECORD.jws" | "RECORD.p7s" | "INSTALLER" | "REQUESTED" | "direct_url.json" | "zip-safe"
+            "RECORD"
+                | "RECORD.jws"
+                | "RECORD.p7s"
+                | "INSTALLER"
+                | "REQUESTED"
+                | "direct_url.json"
+                | "zip-safe"
         )
 }
 

@@ -23,7 +23,10 @@ pub struct Part {
 
 /// A number of layers that makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a layer cannot be split into {count}; a function has at most {} layers", limits::LAYERS_PER_FUNCTION)]
+#[error(
+    "a layer cannot be split into {count}; a function has at most {} layers",
+    limits::LAYERS_PER_FUNCTION
+)]
 pub struct BadSplit {
     /// What was given.
     pub count: usize,
@@ -55,7 +58,10 @@ pub fn split(plan: &LayerPlan, count: usize) -> Result<Vec<Part>, BadSplit> {
     heavy.truncate(alone);
     let mut parts: Vec<Part> = heavy
         .iter()
-        .map(|&number| Part { name: plan.wheels[number].name.clone(), plan: plan.only(&BTreeSet::from([number])) })
+        .map(|&number| Part {
+            name: plan.wheels[number].name.clone(),
+            plan: plan.only(&BTreeSet::from([number])),
+        })
         .collect();
     parts.sort_by(|a, b| a.name.cmp(&b.name));
     let rest = (0..plan.wheels.len()).filter(|number| !heavy.contains(number)).collect();

@@ -212,10 +212,8 @@ fn what_lies_beside_a_kept_test_module_stays() {
 
 #[test]
 fn tests_that_the_app_imports_stay() {
-    let wheels = [wheel(
-        "a",
-        &[("a/tests/__init__.py", ""), ("a/tests/helper.py", ""), ("a/tests/test_x.py", "")],
-    )];
+    let wheels =
+        [wheel("a", &[("a/tests/__init__.py", ""), ("a/tests/helper.py", ""), ("a/tests/test_x.py", "")])];
     insta::assert_snapshot!(check_for_app(Profile::Lean, &wheels, "import a.tests.helper\n"), @r"
     + python/a/tests/__init__.py (a)
     + python/a/tests/helper.py (a)

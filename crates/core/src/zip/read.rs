@@ -266,13 +266,13 @@ fn checked_entry(
     if size > limit {
         return Err(ZipError::TooLarge { what: format!("entry `{shown}`"), size, limit });
     }
-    let modified = unix_seconds(record.last_modified());
+    let modified = unix_seconds(&record.last_modified());
     let permissions = mode & 0o777;
     Ok(Entry { path, kind, permissions, method, crc32: record.crc32(), size, modified, data: start..end })
 }
 
 /// Seconds since 1970. What is no time counts as the beginning of Unix.
-fn unix_seconds(time: rawzip::time::ZipDateTimeKind) -> i64 {
+fn unix_seconds(time: &rawzip::time::ZipDateTimeKind) -> i64 {
     use rawzip::time::{UtcDateTime, ZipDateTimeKind};
     match time {
         ZipDateTimeKind::Utc(time) => time.to_unix(),

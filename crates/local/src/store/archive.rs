@@ -126,7 +126,16 @@ mod tests {
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
         let path = path.to_owned();
-        Entry { path, kind, permissions: 0, method: Method::Stored, crc32: 0, size: 0, modified: 0, data: 0..0 }
+        Entry {
+            path,
+            kind,
+            permissions: 0,
+            method: Method::Stored,
+            crc32: 0,
+            size: 0,
+            modified: 0,
+            data: 0..0,
+        }
     }
 
     fn check(paths: &[&str], limit: u64) -> String {
