@@ -331,7 +331,9 @@ fn dry_run(report: &BuildReport, layer: &PlannedLayer) -> String {
     }
     let _ = writeln!(text, "\nstays out:");
     for (reason, tally) in &report.excluded {
-        let _ = writeln!(text, "  {:<34} {:>6} files {:>10}", reason.text(), tally.files, size(tally.bytes));
+        let noun = if tally.files == 1 { "file" } else { "files" };
+        let _ =
+            writeln!(text, "  {:<42} {:>6} {noun:<5} {:>10}", reason.text(), tally.files, size(tally.bytes));
         for (what, tally) in layer.plan.excluded_places(*reason, 5) {
             let _ = writeln!(text, "      {what:<52} {:>6} {:>10}", tally.files, size(tally.bytes));
         }

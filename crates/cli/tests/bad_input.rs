@@ -76,8 +76,8 @@ fn requirements_that_cannot_be_met() {
     ");
     insta::assert_snapshot!(wants("demo @@ 3\n"), @r"
     exit 1
-    error: `demo @@ 3` (requirements.txt:1) is not a requirement: relative path without a working directory: @ 3
-      hint: write requirements as in `pandas>=2,<3` (PEP 508)
+    error: there is no `[ROOT]/app/@ 3` (requirements.txt:1)
+      hint: check the path; it is looked for beside the file that names it, and then here
     ");
 }
 
@@ -160,7 +160,8 @@ fn bad_usage() {
         &["up", "--arch", "mips"],
         &["up", "--memory", "64"],
         &["up", "--timeout", "901"],
-        &["up", "--profile", "smallest"],
+        &["up", "--profile", "tiny"],
+        &["build"],
         &["up", "--env", "NOVALUE"],
         &["nonsense"],
     ] {

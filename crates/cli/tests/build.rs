@@ -38,14 +38,14 @@ fn what_stays_out_is_told_and_nothing_is_written() {
     let env = TestEnv::new();
     let answer = env.run_ok(&["build", "demo", "--dry-run", "--bytecode", "none"]);
     insta::assert_snapshot!(answer.stdout, @r"
-    7 files, 1.3 kB (0 % of 52.4 MB) zipped, 397 B (0 % of 262.1 MB) unzipped
+    8 files, 1.6 kB (0 % of 52.4 MB) zipped, 515 B (0 % of 262.1 MB) unzipped
 
     goes in:
-      demo-base 1.2                           4 files      216 B      200 B zipped
-      demo 1.0                                4 files      228 B      215 B zipped
+      demo 1.0                                4 files      264 B      216 B zipped
+      demo-base 1.2                           4 files      251 B      192 B zipped
 
     stays out:
-      tests that nothing imports              1 files       13 B
+      tests that nothing imports                      1 file        13 B
           demo/tests                                                1       13 B
     ");
     assert!(!env.root().join("layer.zip").exists());

@@ -200,8 +200,7 @@ fn the_cache_of_a_build_is_measured_and_removed() {
     let cache = env.root().join("cache");
     assert_eq!(env.run_ok(&["cache", "dir"]).stdout.trim(), cache);
     assert_eq!(env.run_json(&["cache", "size", "--json"])["bytes"], 0);
-    env.demo_app();
-    env.run_ok(&["up", "demo-app", "--dry-run"]);
+    env.run_ok(&["build", "demo", "-o", "demo.zip"]);
     assert_eq!(env.run_json(&["cache", "size", "--json"])["kinds"]["wheels"]["items"], 2);
     assert_eq!(env.run_ok(&["cache", "prune"]).stdout, "nothing to remove\n");
     fs::write(cache.join("wheels").join("left-by-the-user"), "").expect("written");

@@ -150,6 +150,10 @@ pub fn derive(
                 continue;
             }
             let growing = store::Growing::begin(&folder, &name)?;
+            if paths.iter().all(|path| growing.knows(path)) {
+                files.set(derivation, growing.unchanged());
+                continue;
+            }
             for entry in &wheels.contents[number].archive.entries {
                 if paths.contains(&entry.path) && !growing.knows(&entry.path) {
                     let archive = open.len();

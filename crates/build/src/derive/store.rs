@@ -4,8 +4,10 @@
 //! index in one move. A process that reads meanwhile has the old index and the old pack.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufWriter, Write as _},
+    time::Duration,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -39,7 +41,6 @@ pub(super) fn read(folder: &Utf8Path, name: &str) -> Option<DerivedArchive> {
 pub(super) struct Growing {
     folder: Utf8PathBuf,
     name: String,
-    old_pack: Option<String>,
     archive: DerivedArchive,
     pack: BufWriter<tempfile::NamedTempFile>,
     _lock: File,
@@ -61,18 +62,22 @@ impl Growing {
             .map_err(cache(folder))?;
         let mut pack = BufWriter::with_capacity(1 << 20, pack);
         let mut archive = read(folder, name).unwrap_or_default();
-        let old_pack = (archive.size > 0).then(|| archive.pack.clone());
-        if let Some(old) = &old_pack {
-            let old = folder.join(old);
+        if archive.size > 0 {
+            let old = folder.join(&archive.pack);
             File::open(&old).and_then(|mut file| io::copy(&mut file, &mut pack)).map_err(cache(&old))?;
         }
         archive.format = DERIVED_FORMAT;
-        Ok(Self { folder: folder.to_owned(), name: name.to_owned(), old_pack, archive, pack, _lock: lock })
+        Ok(Self { folder: folder.to_owned(), name: name.to_owned(), archive, pack, _lock: lock })
     }
 
     /// Whether the old index knew this entry. To be asked before anything is added.
     pub(super) fn knows(&self, path: &str) -> bool {
         self.archive.knows(path)
+    }
+
+    /// The index as another process has left it, when that made everything meanwhile.
+    pub(super) fn unchanged(self) -> DerivedArchive {
+        self.archive
     }
 
     /// Adds a file. The range of `entry`'s data is set here.
@@ -92,8 +97,10 @@ impl Growing {
 
     /// Makes it the index.
     pub(super) fn keep(self) -> Result<DerivedArchive, DeriveError> {
-        let Self { folder, name, old_pack, mut archive, pack, _lock: lock } = self;
+        let Self { folder, name, mut archive, pack, _lock: lock } = self;
         let pack = pack.into_inner().map_err(|error| cache(&folder)(error.into_error()))?;
+        // The index vouches for the pack's bytes, so they must be on the disk before it is.
+        pack.as_file().sync_data().map_err(cache(&folder))?;
         let (_, kept) = pack.keep().map_err(|error| cache(&folder)(error.error))?;
         archive.pack = kept.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         archive.entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -102,12 +109,32 @@ impl Growing {
         let beside = tempfile::NamedTempFile::new_in(&folder).map_err(cache(&folder))?;
         std::fs::write(beside.path(), json).map_err(cache(&path))?;
         beside.persist(&path).map_err(|error| cache(&path)(error.error))?;
-        // Whoever reads the old one now has it open, or tries again.
-        if let Some(old) = old_pack {
-            let _ = std::fs::remove_file(folder.join(old));
-        }
+        remove_old_packs(&folder);
         drop(lock);
         Ok(archive)
+    }
+}
+
+/// How long a pack stays that no index names any more: a build that read the old index may be about
+/// to open it.
+const OLD_PACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes packs that no index has named for a day. Only tidiness: a fault leaves them to the next
+/// time, or to `cache prune`.
+fn remove_old_packs(folder: &Utf8Path) {
+    let Ok(entries) = folder.read_dir_utf8() else { return };
+    let paths: Vec<_> = entries.flatten().map(|entry| entry.path().to_owned()).collect();
+    let named: BTreeSet<String> = paths
+        .iter()
+        .filter(|path| path.extension() == Some("json"))
+        .filter_map(|path| Some(DerivedArchive::from_json(&std::fs::read(path).ok()?)?.pack))
+        .collect();
+    for path in paths.iter().filter(|path| path.extension() == Some("pack")) {
+        let is_named = path.file_name().is_some_and(|name| named.contains(name));
+        let age = std::fs::metadata(path).and_then(|facts| facts.modified()).map(|time| time.elapsed());
+        if !is_named && age.is_ok_and(|age| age.is_ok_and(|age| age > OLD_PACK)) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

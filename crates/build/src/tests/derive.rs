@@ -109,7 +109,11 @@ fn bytecode_stands_beside_what_it_was_made_from() {
     python/app/two.pyc
     ");
     let numba = WheelBuilder::new("numba", "1").file("numba/x.py", "x = 1\n");
-    assert!(paths(&plan(&[numba], &cache, &Policy::of(Profile::Smallest))).contains("python/numba/x.py\n"));
+    assert!(
+        paths(&plan(&[numba], &cache, &Policy::of(Profile::Smallest)))
+            .lines()
+            .any(|path| path == "python/numba/x.py")
+    );
 }
 
 #[test]
