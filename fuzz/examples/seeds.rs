@@ -65,7 +65,7 @@ fn zips() -> io::Result<Vec<(&'static str, Vec<u8>)>> {
         ("small", small.clone()),
         ("linked", linked),
         ("commented", commented),
-        ("behind_other_bytes", [b"#!python\n", &small[..]].concat()),
+        ("behind_other_bytes", [&b"#!python\n"[..], &small].concat()),
         ("empty", archive(&[])?),
         ("zip64", zip64()),
         ("with_descriptor", with_descriptor()),

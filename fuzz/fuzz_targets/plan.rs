@@ -130,7 +130,7 @@ impl Input {
                 let is_library = wheel.facts.libraries.contains_key(&entry.path);
                 let (method, packed, unpacked) = match derivation {
                     Derivation::Bytecode if entry.path.ends_with(".py") && entry.crc32 % 4 != 0 => {
-                        let code = [b"code", &whole[..]].concat();
+                        let code = [&b"code"[..], &whole].concat();
                         (Method::Stored, code.clone(), code)
                     }
                     Derivation::Stripped if is_library => {

@@ -62,7 +62,7 @@ fuzz_target!(|input: Input| {
     let is_below =
         |path: &str| path.match_indices('/').any(|(end, _)| input.files.contains_key(&path[..end]));
     let is_readable =
-        files.iter().all(|(path, ..)| clean_path(path.as_bytes()).as_deref() == Ok(path) && !is_below(path));
+        files.iter().all(|(path, ..)| clean_path(path.as_bytes()).as_deref() == Ok(*path) && !is_below(path));
     match Archive::read(&zip, &ReadLimits::WHEEL) {
         Ok(archive) => {
             assert_eq!(archive.entries.len(), files.len());

@@ -211,16 +211,20 @@ pub(crate) fn write_beside(
         // Without the name of the temporary file, which means nothing to anybody.
         .map_err(|error| cannot_write(path)(error.kind().into()))?;
     let (blocks, hashing) = mpsc::sync_channel::<Vec<u8>>(BLOCKS);
+    // Blocks come back to be filled again: new memory costs more than the bytes in it.
+    let (hashed, empty) = mpsc::channel::<Vec<u8>>();
     let file = beside.as_file();
     let (sizes, sha256) = std::thread::scope(|scope| {
         let hash = scope.spawn(move || {
             let mut hasher = Sha256::hasher();
             for block in hashing {
                 hasher.update(&block);
+                // Nobody waits for it any more when the last block is written.
+                let _ = hashed.send(block);
             }
             hasher.finish()
         });
-        let mut sink = BlockWriter { file, block: Vec::with_capacity(BLOCK_BYTES), blocks };
+        let mut sink = BlockWriter { file, block: Vec::with_capacity(BLOCK_BYTES), blocks, empty };
         let sizes = fill(&mut sink).and_then(|sizes| {
             sink.flush().map_err(cannot_write(path))?;
             Ok(sizes)
@@ -239,19 +243,24 @@ pub(crate) struct BlockWriter<'a> {
     file: &'a File,
     block: Vec<u8>,
     blocks: mpsc::SyncSender<Vec<u8>>,
+    empty: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Write for BlockWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.block.extend_from_slice(bytes);
-        if self.block.len() >= BLOCK_BYTES {
+        let room = BLOCK_BYTES - self.block.len();
+        let taken = &bytes[..bytes.len().min(room)];
+        self.block.extend_from_slice(taken);
+        if self.block.len() == BLOCK_BYTES {
             self.flush()?;
         }
-        Ok(bytes.len())
+        Ok(taken.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_BYTES));
+        let mut next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK_BYTES));
+        next.clear();
+        let block = std::mem::replace(&mut self.block, next);
         self.file.write_all(&block)?;
         self.blocks.send(block).map_err(|_| io::Error::other("hashing stopped"))
     }

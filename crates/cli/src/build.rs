@@ -117,7 +117,8 @@ impl<'a> Building<'a> {
             Wanted::Asked(asked) => asked.asked.clone(),
             Wanted::Lock(_) => layercake_build::resolve::Asked::default(),
         };
-        let index = stages::open_index(&self.arguments.index, &asked, &self.interpreters, self.cache)?;
+        let index =
+            stages::open_index(&self.arguments.index, &asked, &self.interpreters, self.cache, self.ui)?;
         let resolutions = self.resolutions(&index)?;
         let policy = stages::policy(&self.arguments.layer, &self.configuration);
         let mut parts = Vec::new();

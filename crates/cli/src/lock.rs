@@ -180,8 +180,13 @@ impl<'a> Locking<'a> {
     }
 
     fn resolve(&self, before: Option<&LockFile>) -> Result<Pylock, CommandError> {
-        let index =
-            stages::open_index(&self.arguments.index, &self.wanted.asked, &self.interpreters, self.cache)?;
+        let index = stages::open_index(
+            &self.arguments.index,
+            &self.wanted.asked,
+            &self.interpreters,
+            self.cache,
+            self.ui,
+        )?;
         let fresh: BTreeSet<String> =
             self.arguments.upgrade_package.iter().map(|name| normalised_name(name)).collect();
         let mut times = Vec::new();

@@ -93,6 +93,7 @@ pub(crate) fn open_index(
     asked: &Asked,
     interpreters: &Interpreters,
     cache: &Utf8Path,
+    ui: &Ui,
 ) -> Result<PackageIndex, CommandError> {
     let mut options = IndexOptions::new(cache.to_owned());
     // The best of each minor version comes first; it builds source distributions.
@@ -126,7 +127,13 @@ pub(crate) fn open_index(
             options.formats.no_binary(value);
         }
     }
-    Ok(PackageIndex::open(options)?)
+    for note in &asked.notes {
+        ui.say(&format!("      note: {note}"));
+    }
+    let index = PackageIndex::open(options)?;
+    let ui = ui.clone();
+    index.on_build(move |what| ui.say(&format!("  building {what} from source, which runs its own code")));
+    Ok(index)
 }
 
 /// Chooses the wheels.

@@ -127,9 +127,11 @@ impl Bench {
         locking.extend(["--runtime", RUNTIME, "-o", &lock].map(str::to_owned));
         self.measure(1, &format!("rm -f {lock}"), &locking)?;
         let uv = self.measure(3, &self.forget_uv(false), &self.uv(packages, "", true))?;
-        let locked = self.measure(7, "", &self.layercake(&[&lock], fit))?;
+        // As with the peers, the zip of the run before is gone when the next begins.
+        let fresh = format!("rm -f {}", shown(&self.folder("layer.zip")));
+        let locked = self.measure(7, &fresh, &self.layercake(&[&lock], fit))?;
         row(&format!("{name}: warm cache, locked"), locked, "uv + zip -r, warm", uv, 1.0 / 50.0);
-        let unlocked = self.measure(5, "", &self.layercake(packages, fit))?;
+        let unlocked = self.measure(5, &fresh, &self.layercake(packages, fit))?;
         row(
             &format!("{name}: warm cache, the index is asked"),
             unlocked,
@@ -139,7 +141,7 @@ impl Bench {
         );
         let copied = shown(&self.folder("copied.zip"));
         let copy = vec!["cp".to_owned(), shown(&self.folder("layer.zip")), copied];
-        let copy = self.measure(7, "", &copy)?;
+        let copy = self.measure(7, &format!("rm -f {}", shown(&self.folder("copied.zip"))), &copy)?;
         println!(
             "| {name}: the gap to copying the zip | {:.0} ms | cp {:.0} ms | {:.1} × | | |",
             locked.wall * 1e3,
@@ -157,7 +159,7 @@ impl Bench {
     }
 
     fn cold(&self) -> Result<()> {
-        let forget = format!("rm -rf {}", shown(&self.folder("cache")));
+        let forget = format!("rm -rf {} {}", shown(&self.folder("cache")), shown(&self.folder("layer.zip")));
         let uv = self.measure(3, &self.forget_uv(true), &self.uv(&PANDAS, "", false))?;
         let faithful = self.measure(3, &forget, &self.layercake(&PANDAS, &["--profile", "faithful"]))?;
         row("pandas: cold cache, --profile faithful", faithful, "uv alone, cold", uv, 1.3);

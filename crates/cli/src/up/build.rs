@@ -163,7 +163,7 @@ fn build_layer(
     ui: &Ui,
     times: &mut Vec<StageTime>,
 ) -> Result<BuiltLayer, CommandError> {
-    let index = stages::open_index(&wanted.arguments.index, &wanted.asked, &wanted.interpreters, cache)?;
+    let index = stages::open_index(&wanted.arguments.index, &wanted.asked, &wanted.interpreters, cache, ui)?;
     let resolution = wanted.resolution(&index, ui, times)?;
     let wheels = stages::fetch_wheels(&index, &resolution, ui, times)?;
     let options = &wanted.arguments.layer;

@@ -52,7 +52,8 @@ async fn resolve(
     }
     let (cache, ui) = (settings.cache.clone(), Arc::clone(ui));
     let work = tokio::task::spawn_blocking(move || {
-        let index = stages::open_index(&wanted.arguments.index, &wanted.asked, &wanted.interpreters, &cache)?;
+        let index =
+            stages::open_index(&wanted.arguments.index, &wanted.asked, &wanted.interpreters, &cache, &ui)?;
         wanted.resolution(&index, &ui, &mut Vec::new())
     });
     let answer = tokio::select! {
