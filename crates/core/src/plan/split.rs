@@ -54,7 +54,7 @@ pub fn split(plan: &LayerPlan, count: usize) -> Result<Vec<Part>, BadSplit> {
         b.unzipped.cmp(&a.unzipped).then_with(|| a.name.cmp(&b.name))
     });
     // One package alone needs no company: then there is no rest.
-    let alone = count.min(plan.wheels.len()) - 1;
+    let alone = count.min(plan.wheels.len()).saturating_sub(1);
     heavy.truncate(alone);
     let mut parts: Vec<Part> = heavy
         .iter()
@@ -78,5 +78,17 @@ impl LayerPlan {
         part.findings.clear();
         part.settle();
         part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_without_packages_is_one_part_without_files() {
+        let parts = split(&LayerPlan::joined(Vec::new()), 2).expect("two are allowed");
+        let parts: Vec<_> = parts.iter().map(|part| (part.name.as_str(), part.plan.files.len())).collect();
+        assert_eq!(parts, [("rest", 0)]);
     }
 }
