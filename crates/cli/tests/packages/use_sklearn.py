@@ -27,13 +27,14 @@ def handler(event, context):
     again = joblib.load(io.BytesIO(file.getvalue()))
     assert (again.predict(x) == model.predict(x)).all() and pickle.loads(pickle.dumps(model)).score(x, y) > 0.9
     for other in [
-        ensemble.RandomForestClassifier(10, random_state=0), ensemble.GradientBoostingClassifier(n_estimators=5),
-        svm.SVC(), neighbors.KNeighborsClassifier(), tree.DecisionTreeClassifier(), MLPClassifier(max_iter=5),
-        linear_model.SGDClassifier(),
+        ensemble.RandomForestClassifier(10, random_state=0),
+        ensemble.GradientBoostingClassifier(n_estimators=5, random_state=0), svm.SVC(random_state=0),
+        neighbors.KNeighborsClassifier(), tree.DecisionTreeClassifier(random_state=0),
+        MLPClassifier(max_iter=200, random_state=0), linear_model.SGDClassifier(random_state=0),
     ]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            assert other.fit(x, y).score(x, y) > 0.2, other
+            assert other.fit(x, y).score(x, y) > 0.6, other
     assert ensemble.HistGradientBoostingClassifier(max_iter=5).fit(x, y).score(x, y) > 0.9
     for grouping in [cluster.KMeans(3, n_init=2), cluster.DBSCAN()]:
         assert grouping.fit(x).labels_.shape == (150,)
