@@ -26,11 +26,11 @@ struct InvokeRequest {
     client_context: Option<String>,
 }
 
-pub(super) async fn invoke(mut call: Call<'_>, body: Body) -> Result<Answer, AwsError> {
+pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: InvokeRequest = call.input()?;
     let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
     let limit = if kind == "Event" { limits::EVENT_PAYLOAD_BYTES } else { limits::SYNC_PAYLOAD_BYTES };
-    let payload = read_body(body, usize::try_from(limit).unwrap_or(usize::MAX))
+    let payload = read_body(call.take_body(), usize::try_from(limit).unwrap_or(usize::MAX))
         .await
         .map_err(|error| AwsError::user(400, "BadRequestException", error.to_string()))?
         .map_err(|count| AwsError {

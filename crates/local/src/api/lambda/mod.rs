@@ -6,9 +6,11 @@ pub(super) use errors::with_causes;
 mod functions;
 mod invoke;
 mod layers;
+mod operations;
 mod tags;
 mod wire;
 
+use async_trait::async_trait;
 use axum::{
     body::Body,
     http::{HeaderMap, StatusCode, request::Parts},
@@ -19,6 +21,7 @@ use layercake_core::limits;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use self::operations::LambdaOperations;
 use super::{
     Api, AwsError, answer, endpoint,
     model::{Found, Model, Operation},
@@ -41,6 +44,9 @@ struct Call<'a> {
     headers: HeaderMap,
     input: Map<String, Value>,
     zip: Option<BlobWriter>,
+    /// The request's body, of operations whose body is not JSON with members. In a mutex, since a
+    /// body may not be shared between threads and a call may.
+    body: std::sync::Mutex<Body>,
 }
 
 impl Call<'_> {
@@ -49,6 +55,11 @@ impl Call<'_> {
     fn input<T: DeserializeOwned>(&mut self) -> Result<T, AwsError> {
         serde_json::from_value(Value::Object(std::mem::take(&mut self.input)))
             .map_err(|error| AwsError::user(400, "SerializationException", error.to_string()))
+    }
+
+    /// The body, which can be had once.
+    fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// Where the request says its code is.
@@ -124,33 +135,79 @@ async fn perform(
         headers: parts.headers.clone(),
         input: located_members(found, query, &parts.headers),
         zip: None,
+        body: std::sync::Mutex::default(),
     };
-    if found.name == "Invoke" {
-        check(found, &call.input)?;
-        return invoke::invoke(call, body).await;
+    if takes_raw_payload(found) {
+        call.body = std::sync::Mutex::new(body);
+    } else {
+        let (text, zip) = spooled(api, body, found.name).await?;
+        call.zip = zip;
+        add_body(&mut call.input, &text)?;
     }
-    let (text, zip) = spooled(api, body, found.name).await?;
-    call.zip = zip;
-    add_body(&mut call.input, &text)?;
     check(found, &call.input)?;
-    match found.name {
-        "PublishLayerVersion" => layers::publish(call).await,
-        "GetLayerVersion" => layers::get(call).await,
-        "GetLayerVersionByArn" => layers::get_by_arn(call).await,
-        "ListLayers" => layers::list(call).await,
-        "ListLayerVersions" => layers::list_versions(call).await,
-        "DeleteLayerVersion" => layers::delete(call).await,
-        "CreateFunction" => functions::create(call).await,
-        "GetFunction" => functions::get(call).await,
-        "GetFunctionConfiguration" => functions::get_configuration(call).await,
-        "UpdateFunctionCode" => functions::update_code(call).await,
-        "UpdateFunctionConfiguration" => functions::update_configuration(call).await,
-        "ListFunctions" => functions::list(call).await,
-        "DeleteFunction" => functions::delete(call).await,
-        "ListTags" => tags::list(call).await,
-        "TagResource" => tags::tag(call).await,
-        "UntagResource" => tags::untag(call).await,
-        other => Err(AwsError::not_built(format!("The local cloud does not implement {other} yet"))),
+    operations::perform(&Lambda, found.name, call).await
+}
+
+/// Whether the body is not JSON with members but a member itself, as an event is.
+fn takes_raw_payload(found: &Found<'_>) -> bool {
+    matches!(found.name, "Invoke" | "InvokeAsync" | "InvokeWithResponseStream")
+}
+
+/// What is built of Lambda.
+struct Lambda;
+
+#[async_trait]
+impl LambdaOperations for Lambda {
+    async fn publish_layer_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        layers::publish(call).await
+    }
+    async fn get_layer_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        layers::get(call).await
+    }
+    async fn get_layer_version_by_arn(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        layers::get_by_arn(call).await
+    }
+    async fn list_layers(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        layers::list(call).await
+    }
+    async fn list_layer_versions(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        layers::list_versions(call).await
+    }
+    async fn delete_layer_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        layers::delete(call).await
+    }
+    async fn create_function(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::create(call).await
+    }
+    async fn get_function(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::get(call).await
+    }
+    async fn get_function_configuration(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::get_configuration(call).await
+    }
+    async fn update_function_code(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::update_code(call).await
+    }
+    async fn update_function_configuration(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::update_configuration(call).await
+    }
+    async fn list_functions(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::list(call).await
+    }
+    async fn delete_function(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        functions::delete(call).await
+    }
+    async fn invoke(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        invoke::invoke(call).await
+    }
+    async fn list_tags(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        tags::list(call).await
+    }
+    async fn tag_resource(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        tags::tag(call).await
+    }
+    async fn untag_resource(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        tags::untag(call).await
     }
 }
 
