@@ -1,4 +1,4 @@
-//! The house's own tools: `cargo xtask ci | tidy | clients | bench`.
+//! The house's own tools: `cargo xtask ci | tidy | gen | clients | bench`.
 //!
 //! Owns what runs in CI and what is measured. Never needed to use the product.
 
@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod clients;
+mod generate;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ cargo xtask <command>
 
   ci               format, clippy, tidy, AWS's clients, tests: exactly what CI runs
   tidy             crate edges, forbidden words, file headers, decisions
+  gen              pages that are made from the program: docs/coverage.md
   clients          AWS's clients from the package index, in a virtual environment under target/
   bench [up]       measure `layercake up`, cold and warm, and print a table
   bench build      the builder beside uv, pip and zip, with the bounds of SPECIFICATION.md
@@ -29,6 +31,7 @@ fn main() -> Result<()> {
     match words[..] {
         ["ci"] => ci::run(),
         ["tidy"] => tidy::run(),
+        ["gen"] => generate::run(),
         ["clients"] => clients::prepare().map(|folder| println!("{}", folder.display())),
         ["bench"] | ["bench", "up"] => bench::up(),
         ["bench", "build"] => bench::build(),

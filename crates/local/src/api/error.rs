@@ -81,11 +81,12 @@ impl AwsError {
         answer(self.status, "application/x-amz-json-1.1", body.to_string(), request_id)
     }
 
-    /// As Query services (IAM, STS) write it.
+    /// As Query services (IAM, STS) write it. Not every service has a namespace.
     pub(crate) fn query(&self, namespace: &str, request_id: &str) -> Response {
         let fault = if self.status < 500 { "Sender" } else { "Receiver" };
+        let namespace = if namespace.is_empty() { String::new() } else { format!(" xmlns=\"{namespace}\"") };
         let body = format!(
-            "<ErrorResponse xmlns=\"{namespace}\"><Error><Type>{fault}</Type><Code>{}</Code>\
+            "<ErrorResponse{namespace}><Error><Type>{fault}</Type><Code>{}</Code>\
              <Message>{}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
             self.code,
             escaped(&self.message)

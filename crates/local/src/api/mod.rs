@@ -96,8 +96,7 @@ async fn answered(api: Api, request: Request, request_id: String) -> Response {
     if signed_for.is_none()
         && let Some(credential) = &credential
     {
-        let message = format!("The local cloud has no service `{}`", credential.service);
-        return AwsError::not_built(message).rest_json(&request_id);
+        return no_such_service(&parts, &credential.service, &request_id);
     }
     match signed_for.unwrap_or_else(|| by_path(&parts)) {
         Service::Lambda => lambda::answer_request(&api, scope, parts, body, &request_id).await,
@@ -108,6 +107,25 @@ async fn answered(api: Api, request: Request, request_id: String) -> Response {
     }
 }
 
+/// Says that there is no such service, in the protocol that the client speaks: who reads XML does
+/// not read JSON.
+fn no_such_service(parts: &Parts, service: &str, request_id: &str) -> Response {
+    let error = AwsError::not_built(format!("The local cloud has no service `{service}`"));
+    if is_form(parts) {
+        error.query("", request_id)
+    } else if parts.headers.contains_key("x-amz-target") {
+        error.json_1_1(request_id)
+    } else {
+        error.rest_json(request_id)
+    }
+}
+
+/// Whether the body is a form, as the Query protocol has it.
+fn is_form(parts: &Parts) -> bool {
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|text| text.starts_with("application/x-www-form-urlencoded"))
+}
+
 /// Where unsigned requests go.
 fn by_path(parts: &Parts) -> Service {
     let path = parts.uri.path();
@@ -116,10 +134,7 @@ fn by_path(parts: &Parts) -> Service {
         Service::Logs
     } else if is_dated(path) {
         Service::Lambda
-    } else if path == "/"
-        && parts.method == "POST"
-        && text(header::CONTENT_TYPE.as_str()).starts_with("application/x-www-form-urlencoded")
-    {
+    } else if path == "/" && parts.method == "POST" && is_form(parts) {
         Service::Iam
     } else {
         Service::S3
@@ -197,13 +212,14 @@ fn endpoint(parts: &Parts) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
     use crate::{Config, Interpreters, RetiredRuntimes, store::State as FunctionState};
 
-    fn api() -> (tempfile::TempDir, Api) {
+    /// A cloud of its own in a folder of its own.
+    pub(crate) fn api() -> (tempfile::TempDir, Api) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = camino::Utf8PathBuf::try_from(folder.path().join("data")).expect("UTF-8");
         let config = Config {
@@ -334,5 +350,31 @@ mod tests {
         assert!(is_dated("/2015-03-31/functions"));
         assert!(!is_dated("/bucket/2015-03-31"));
         assert!(!is_dated("/"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_service_that_is_not_there_says_so_in_the_clients_protocol() {
+        let (_folder, api) = api();
+        let signed = |service: &str| {
+            format!("AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{service}/aws4_request, Signature=x")
+        };
+        let check = async |service: &str, name: &str, value: &str| {
+            let authorization = signed(service);
+            let headers = [("authorization", authorization.as_str()), (name, value)];
+            ask(&api, request("POST", "/", &headers, "")).await
+        };
+        let query = check("cloudformation", "content-type", "application/x-www-form-urlencoded").await;
+        assert!(
+            query.starts_with("501 <ErrorResponse><Error><Type>Receiver</Type><Code>NotImplemented</Code><Message>The local cloud has no service `cloudformation`</Message>"),
+            "{query}"
+        );
+        assert_eq!(
+            check("dynamodb", "x-amz-target", "DynamoDB_20120810.ListTables").await,
+            r#"501 {"__type":"NotImplemented","message":"The local cloud has no service `dynamodb`"}"#
+        );
+        assert_eq!(
+            check("apigateway", "accept", "application/json").await,
+            r#"501 {"Type":"User","message":"The local cloud has no service `apigateway`"}"#
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Lambda's REST-JSON protocol: a request becomes an operation with valid, typed input; an
 //! answer or an error becomes JSON.
 
+#[cfg(test)]
+mod coverage;
 mod errors;
 pub(super) use errors::with_causes;
 mod functions;
