@@ -13,27 +13,53 @@ use crate::target;
 /// What the tests use, pinned so that a new release cannot change a result.
 const PACKAGES: [&str; 3] = ["boto3==1.44.5", "awscli==1.46.3", "awslambdaric==4.2.2"];
 
-/// Where they are.
+/// SAM's command line, apart, since it wants another boto3.
+const SAM: [&str; 1] = ["aws-sam-cli==1.170.0"];
+
+/// Where they are. Beside their programs in `bin` stands `sam`, an environment of its own.
 pub(crate) fn folder() -> PathBuf {
     target().join("aws-clients")
 }
 
-/// Makes the virtual environment, unless it is there with just these packages.
+/// Makes the virtual environments, unless they are there with just these packages, and sees to
+/// Debian's own `awscli`, which is another generation of it.
 pub(crate) fn prepare() -> Result<PathBuf> {
     let folder = folder();
+    environment(&folder, &PACKAGES)?;
+    environment(&folder.join("sam"), &SAM)?;
+    debian()?;
+    Ok(folder)
+}
+
+fn environment(folder: &Path, packages: &[&str]) -> Result<()> {
     let stamp = folder.join("packages");
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(folder);
+        return Ok(());
     }
-    let _ = fs::remove_dir_all(&folder);
+    let _ = fs::remove_dir_all(folder);
     let python = find_python()?;
-    run(Command::new(&python).args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new(&python).args(["-m", "venv"]).arg(folder))?;
     run(Command::new(folder.join("bin/python"))
         .args(["-m", "pip", "install", "--quiet", "--no-input"])
-        .args(PACKAGES))?;
-    fs::write(&stamp, wanted).context("the stamp cannot be written")?;
-    Ok(folder)
+        .args(packages))?;
+    fs::write(&stamp, wanted).context("the stamp cannot be written")
+}
+
+/// Where Debian's package puts it.
+const DEBIAN_AWS: &str = "/usr/bin/aws";
+
+/// Installs Debian's `awscli` where that can be done without asking anybody: as root on Debian.
+/// Elsewhere the test that uses it says that it is not there.
+fn debian() -> Result<()> {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if Path::new(DEBIAN_AWS).exists() || !is_root || !Path::new("/usr/bin/apt-get").exists() {
+        return Ok(());
+    }
+    let apt =
+        |arguments: &[&str]| run(Command::new("apt-get").args(["-qq", "-o=Dpkg::Use-Pty=0"]).args(arguments));
+    apt(&["update"])?;
+    apt(&["install", "--yes", "--no-install-recommends", "awscli"])
 }
 
 /// A Python that AWS's clients run on (3.10 and later) and that can make virtual environments.

@@ -78,9 +78,11 @@ pub(crate) fn run(command: &mut Command) -> String {
     stdout
 }
 
-/// A command with credentials and nothing of the user's own AWS configuration.
+/// A command, of AWS's clients or of the machine, with credentials and nothing of the user's own
+/// AWS configuration.
 pub(crate) fn client(program: &str) -> Command {
-    let mut command = Command::new(aws_clients().join(program));
+    let ours = aws_clients().join(program);
+    let mut command = if ours.exists() { Command::new(ours) } else { Command::new(program) };
     command
         .env_remove("AWS_PROFILE")
         .env("AWS_CONFIG_FILE", "/nonexistent")
