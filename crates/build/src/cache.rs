@@ -11,6 +11,7 @@
 //! derived/ab/HASH/         what was made of a wheel; `NAME.lock` is held while it grows
 //! layers/*.zip code/*.zip  built zips
 //! interpreters/*.txt       what the bytecode of an interpreter depends on
+//! levers/*.json            which levers made a set of wheels fit
 //! index/                   pages of package indexes; its inside is uv's
 //! sources/VERSION/         sources and what was built of them; its inside is uv's
 //! ```
@@ -50,11 +51,13 @@ pub enum Kind {
     Code,
     /// What is remembered of Pythons.
     Interpreters,
+    /// Which levers made a set of wheels fit.
+    Levers,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Wheels,
         Self::Derived,
         Self::Sources,
@@ -62,6 +65,7 @@ impl Kind {
         Self::Layers,
         Self::Code,
         Self::Interpreters,
+        Self::Levers,
     ];
 
     /// Its folder in the cache.
@@ -74,6 +78,7 @@ impl Kind {
             Self::Layers => "layers",
             Self::Code => "code",
             Self::Interpreters => "interpreters",
+            Self::Levers => "levers",
         }
     }
 
@@ -87,6 +92,7 @@ impl Kind {
             Self::Layers => "layers",
             Self::Code => "code zips",
             Self::Interpreters => "interpreters",
+            Self::Levers => "levers",
         }
     }
 }
@@ -293,7 +299,7 @@ impl CacheFolder {
             let folder = self.folder.join(kind.folder());
             let paths = match kind {
                 Kind::Wheels | Kind::Derived => below(&folder)?,
-                Kind::Layers | Kind::Code | Kind::Interpreters => entries(&folder)?,
+                Kind::Layers | Kind::Code | Kind::Interpreters | Kind::Levers => entries(&folder)?,
                 Kind::IndexPages => of_uv(&folder)?,
                 Kind::Sources => {
                     let versions = entries(&folder)?;
@@ -337,7 +343,7 @@ impl Item {
             Kind::Wheels if files.iter().any(|name| name == "partial") => true,
             // A failed download leaves its lock and nothing that could be resumed.
             Kind::Wheels | Kind::Derived => is_old && (is_beside || files.iter().all(|name| is_lock(name))),
-            Kind::Layers | Kind::Code | Kind::Interpreters => is_old && is_beside,
+            Kind::Layers | Kind::Code | Kind::Interpreters | Kind::Levers => is_old && is_beside,
             Kind::Sources | Kind::IndexPages => false,
         };
         Ok(item)

@@ -20,6 +20,7 @@ use layercake_core::{
 use crate::{
     derive::{Compiler, DeriveError, DerivedSet, How, Progress, derive},
     fetch::WheelSet,
+    levers::{self, Note},
 };
 
 /// The wheels for one target of a layer.
@@ -95,21 +96,8 @@ pub fn plan_layer(
     progress: &dyn Progress,
 ) -> Result<PlannedLayer, LayerError> {
     let has_interpreter = parts.iter().all(|part| part.compiler.is_some());
-    let mut policy = wanted.policy.clone();
-    let mut pulled = Vec::new();
-    let mut levers = Lever::ALL.into_iter();
-    let (mut plan, mut derived) = plan_parts(cache, &parts, &policy, wanted.imported, progress)?;
-    while wanted.fit.is_some_and(|limit| plan.unzipped_size() >= limit) {
-        let Some(lever) = levers.next() else { break };
-        let Some(next) = lever.pull(&policy, has_interpreter) else { continue };
-        let before = plan.unzipped_size();
-        let (smaller, from) = plan_parts(cache, &parts, &next, wanted.imported, progress)?;
-        // A lever that gains nothing is not worth its price.
-        if smaller.unzipped_size() < before {
-            pulled.push(Pulled { lever, gained: before - smaller.unzipped_size() });
-            (plan, derived, policy) = (smaller, from, next);
-        }
-    }
+    let fitted = fit(cache, &parts, &wanted, has_interpreter, progress)?;
+    let Fitted { plan, derived, policy, pulled } = fitted;
     let without_bytecode = match policy.bytecode {
         Bytecode::None => Vec::new(),
         _ => parts.iter().filter(|part| part.compiler.is_none()).map(|part| part.target).collect(),
@@ -121,6 +109,58 @@ pub fn plan_layer(
         wheels.downloaded += part.wheels.downloaded;
     }
     Ok(PlannedLayer { plan, wheels, derived, policy, pulled, without_bytecode })
+}
+
+/// A plan, and what led to it.
+struct Fitted {
+    plan: LayerPlan,
+    derived: DerivedSet,
+    policy: Policy,
+    pulled: Vec<Pulled>,
+}
+
+/// Plans, and pulls levers while the plan is too large and there are any.
+fn fit(
+    cache: &Utf8Path,
+    parts: &[Part],
+    wanted: &Wanted<'_>,
+    has_interpreter: bool,
+    progress: &dyn Progress,
+) -> Result<Fitted, LayerError> {
+    let planned = |policy: Policy, pulled| -> Result<Fitted, LayerError> {
+        let (plan, derived) = plan_parts(cache, parts, &policy, wanted.imported, progress)?;
+        Ok(Fitted { plan, derived, policy, pulled })
+    };
+    let note = wanted.fit.map(|_| levers::place(cache, parts, wanted));
+    if let Some(note) = note.as_deref().and_then(levers::read)
+        && let Some(policy) = note.policy(wanted.policy, has_interpreter)
+    {
+        let fitted = planned(policy, note.pulled)?;
+        if fitted.plan.unzipped_size() == note.unzipped_size {
+            return Ok(fitted);
+        }
+    }
+    let mut fitted = planned(wanted.policy.clone(), Vec::new())?;
+    for lever in Lever::ALL {
+        if wanted.fit.is_none_or(|limit| fitted.plan.unzipped_size() < limit) {
+            break;
+        }
+        let Some(next) = lever.pull(&fitted.policy, has_interpreter) else { continue };
+        let smaller = planned(next, fitted.pulled.clone())?;
+        let (before, after) = (fitted.plan.unzipped_size(), smaller.plan.unzipped_size());
+        // A lever that gains nothing is not worth its price.
+        if after < before {
+            fitted = smaller;
+            fitted.pulled.push(Pulled { lever, gained: before - after });
+        }
+    }
+    if let Some(place) = note
+        && !fitted.pulled.is_empty()
+    {
+        let note = Note { pulled: fitted.pulled.clone(), unzipped_size: fitted.plan.unzipped_size() };
+        levers::keep(&place, &note);
+    }
+    Ok(fitted)
 }
 
 fn plan_parts(

@@ -14,6 +14,7 @@ pub mod fetch;
 pub mod inputs;
 pub mod inspect;
 pub mod layer;
+mod levers;
 pub mod resolve;
 pub mod source;
 pub mod syntax;

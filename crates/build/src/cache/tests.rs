@@ -85,6 +85,7 @@ fn sizes_are_told_by_kind() {
     layers: 4 3000
     code zips: 1 5
     interpreters: 1 16
+    levers: 0 0
     ");
 }
 

@@ -46,6 +46,11 @@ fn python() -> (Utf8PathBuf, Target) {
 
 /// The layer of these wheels by way of this cache.
 fn plan(wheels: &[WheelBuilder], cache: &Folder, policy: &Policy) -> PlannedLayer {
+    plan_below(None, wheels, cache, policy)
+}
+
+/// The same, with levers pulled until it is below so many bytes.
+fn plan_below(fit: Option<u64>, wheels: &[WheelBuilder], cache: &Folder, policy: &Policy) -> PlannedLayer {
     let server = TestIndex::serving(wheels);
     let (executable, target) = python();
     let names: Vec<String> = wheels.iter().map(WheelBuilder::name).collect();
@@ -53,7 +58,7 @@ fn plan(wheels: &[WheelBuilder], cache: &Folder, policy: &Policy) -> PlannedLaye
     let resolution = index.resolve(&Asked::with("--with", &names), target).expect("they are there");
     let wheels = fetch(&index, &resolution, &Silent).expect("they are sound");
     let compiler = Some(Compiler::open(&executable, cache.path()).expect("it starts"));
-    let wanted = Wanted { policy, imported: &BTreeSet::new(), fit: None };
+    let wanted = Wanted { policy, imported: &BTreeSet::new(), fit };
     plan_layer(cache.path(), vec![Part { target, wheels, compiler }], wanted, &Still)
         .expect("it can be planned")
 }
@@ -170,4 +175,28 @@ fn a_damaged_index_is_made_anew() {
     let pack = files.iter().find(|path| path.extension() == Some("pack")).expect("there is a pack");
     std::fs::write(pack, b"short").expect("it can be written");
     assert!(zip(&plan(&[app()], &cache, &lean), &cache) == expected, "the layer differs");
+}
+
+#[test]
+fn levers_are_remembered_and_a_note_that_is_wrong_is_not_believed() {
+    let cache = Folder::new();
+    let lean = Policy::of(Profile::Lean);
+    let found = plan_below(Some(1), &[app()], &cache, &lean);
+    assert!(!found.pulled.is_empty());
+    let folder = cache.path().join("levers");
+    let notes = || -> Vec<_> { folder.read_dir_utf8().expect("notes").flatten().collect() };
+    assert_eq!(notes().len(), 1);
+    let again = plan_below(Some(1), &[app()], &cache, &lean);
+    assert_eq!((&again.pulled, zip(&again, &cache)), (&found.pulled, zip(&found, &cache)));
+    // Another limit, policy or wheel is another note.
+    plan_below(Some(2), &[app()], &cache, &lean);
+    assert_eq!(notes().len(), 2);
+    for note in notes() {
+        let text = std::fs::read_to_string(note.path()).expect("a note");
+        let size = format!("\"unzipped_size\":{}", found.plan.unzipped_size());
+        assert!(text.contains(&size), "{text}");
+        let wrong = text.replace(&size, "\"unzipped_size\":7").replace("\"gained\":", "\"gained\":9");
+        std::fs::write(note.path(), wrong).expect("it can be written");
+    }
+    assert_eq!(plan_below(Some(1), &[app()], &cache, &lean).pulled, found.pulled);
 }
