@@ -14,6 +14,7 @@ mod query;
 mod s3;
 mod spool;
 mod sts;
+mod types;
 mod validate;
 
 use std::sync::Arc;

@@ -74,6 +74,14 @@ fn any(model: &Model, name: &str, value: &Value, path: &str, found: &mut Vec<Vio
                     .map(|rule| format!("Value '{text}' at '{path}' failed to satisfy constraint: {rule}")),
             );
         }
+        ("float" | "double", Value::Number(number)) => {
+            let given = number.as_f64().unwrap_or_default();
+            found.extend(
+                decimal_rules(shape, given).into_iter().map(|rule| {
+                    format!("Value '{given:?}' at '{path}' failed to satisfy constraint: {rule}")
+                }),
+            );
+        }
         ("integer" | "long", Value::Number(number)) => {
             let Some(given) = number.as_i64() else { return };
             if shape.max.is_some_and(|max| given > max) {
@@ -138,28 +146,55 @@ fn list(model: &Model, shape: &Shape, items: &[Value], path: &str, found: &mut V
 }
 
 fn map(model: &Model, shape: &Shape, entries: &Map<String, Value>, path: &str, found: &mut Vec<Violation>) {
-    let length = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-    for rule in length_rules(shape, length) {
-        found.push(format!("Value at '{path}' failed to satisfy constraint: {rule}"));
-    }
     let part = |name: &Option<String>| name.as_ref().and_then(|name| model.shapes.get(name));
+    // Environment variables are secrets, which no message repeats.
+    let is_secret = shape.key.as_deref() == Some("EnvironmentVariableName");
+    let shown = || {
+        let entry = |(key, value): (&String, &Value)| match value {
+            Value::String(text) => format!("{key}={text}"),
+            Value::Number(number) => format!("{key}={:?}", number.as_f64().unwrap_or_default()),
+            other => format!("{key}={other}"),
+        };
+        format!("'{{{}}}' ", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+    };
+    let mut broken_rule = |rule: String| {
+        let shown = if is_secret { String::new() } else { shown() };
+        found.push(format!("Value {shown}at '{path}' failed to satisfy constraint: {rule}"));
+    };
+    let length = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    length_rules(shape, length).into_iter().for_each(&mut broken_rule);
     if let Some(key_shape) = part(&shape.key)
         && entries.keys().any(|key| !broken(key_shape, key).is_empty())
     {
-        found.push(format!(
-            "Value at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: [{}]",
-            every_rule(key_shape).join(", ")
-        ));
+        broken_rule(format!("Map keys must satisfy constraint: [{}]", every_rule(key_shape).join(", ")));
     }
     if let Some(value_shape) = part(&shape.value)
-        && value_shape.kind == "string"
-        && entries.values().filter_map(Value::as_str).any(|text| !broken(value_shape, text).is_empty())
+        && entries.values().any(|value| match value {
+            Value::String(text) => !broken(value_shape, text).is_empty(),
+            Value::Number(number) => {
+                !decimal_rules(value_shape, number.as_f64().unwrap_or_default()).is_empty()
+            }
+            _ => false,
+        })
     {
-        found.push(format!(
-            "Value at '{path}' failed to satisfy constraint: Map value must satisfy constraint: [{}]",
-            every_rule(value_shape).join(", ")
-        ));
+        broken_rule(format!("Map value must satisfy constraint: [{}]", every_rule(value_shape).join(", ")));
     }
+}
+
+/// The rules that a number with a decimal point breaks. The model's bounds are whole.
+fn decimal_rules(shape: &Shape, given: f64) -> Vec<String> {
+    let mut rules = Vec::new();
+    rules.extend(shape.max.filter(|&max| given > max as f64).map(too_much));
+    rules.extend(shape.min.filter(|&min| given < min as f64).map(too_little));
+    rules
+}
+
+fn too_much(max: i64) -> String {
+    format!("Member must have value less than or equal to {max}.0")
+}
+
+fn too_little(min: i64) -> String {
+    format!("Member must have value greater than or equal to {min}.0")
 }
 
 /// The rules that a text breaks.
@@ -189,11 +224,16 @@ fn length_rules(shape: &Shape, length: i64) -> Vec<String> {
     rules
 }
 
-/// All rules of a text in a list or map, in the order in which AWS names them.
+/// All rules of an item of a list or map, in the order in which AWS names them.
 fn every_rule(shape: &Shape) -> Vec<String> {
     let mut rules = Vec::new();
-    rules.extend(shape.max.map(too_long));
-    rules.extend(shape.min.map(too_short));
+    if matches!(shape.kind.as_str(), "float" | "double") {
+        rules.extend(shape.max.map(too_much));
+        rules.extend(shape.min.map(too_little));
+    } else {
+        rules.extend(shape.max.map(too_long));
+        rules.extend(shape.min.map(too_short));
+    }
     rules.extend(
         shape
             .pattern
@@ -258,8 +298,29 @@ fn by_hand(pattern: &str) -> Option<fn(&str) -> bool> {
             !text.bytes().all(|b| b.is_ascii_digit())
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         }),
+        r"(^(?!(system\x2e)))(^[_a-zA-Z0-9])([^$]*)" => Some(|text| {
+            !text.starts_with("system.")
+                && text.starts_with(|first: char| first == '_' || first.is_ascii_alphanumeric())
+                && !text.contains('$')
+        }),
+        FUNCTION_URL_FUNCTION_NAME => Some(|text| {
+            // The same without looking ahead, and what would have been seen there.
+            let name_or_alias = FUNCTION_URL_FUNCTION_NAME.replace(r"(?!\d+$)", "");
+            let is_version = text.rsplit_once(':').is_some_and(|(before, last)| {
+                let named = before.rsplit(':').next().unwrap_or_default();
+                is_number(last) && !is_number(named) && named != "function"
+            });
+            !is_version && matches(&name_or_alias, text)
+        }),
         _ => None,
     }
+}
+
+/// A function's name with an alias perhaps, and never with a version.
+const FUNCTION_URL_FUNCTION_NAME: &str = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]{1,64})(:((?!\d+$)[0-9a-zA-Z-_]+))?";
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -276,12 +337,38 @@ mod tests {
 
     #[test]
     fn every_pattern_of_the_model_can_be_checked() {
-        // These belong to operations that are not built; they let everything pass.
-        let unchecked = ["CollectionName", "FunctionUrlFunctionName"];
         for (name, shape) in &Model::get().shapes {
             let Some(pattern) = &shape.pattern else { continue };
-            let checked = by_hand(pattern).is_some() || compile(pattern).is_some();
-            assert_eq!(checked, !unchecked.contains(&name.as_str()), "{name}: {pattern}");
+            assert!(by_hand(pattern).is_some() || compile(pattern).is_some(), "{name}: {pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_look_around_are_checked_by_hand() {
+        let check = |shape: &str, text: &str| {
+            matches(Model::get().shapes[shape].pattern.as_deref().expect("a pattern"), text)
+        };
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function";
+        for (text, fits) in [
+            ("f", true),
+            ("f:live", true),
+            ("f:1", false),
+            ("7", true),
+            ("function:7", true),
+            (&format!("{arn}:f"), true),
+            (&format!("{arn}:f:live"), true),
+            (&format!("{arn}:f:12"), false),
+            ("f:$LATEST", false),
+            ("a b", false),
+            ("", false),
+        ] {
+            assert_eq!(check("FunctionUrlFunctionName", text), fits, "{text}");
+        }
+        for (text, fits) in [("things", true), ("system.x", false), ("a$", false), ("-a", false)] {
+            assert_eq!(check("CollectionName", text), fits, "{text}");
+        }
+        for (text, fits) in [("live", true), ("1a", true), ("12", false), ("a b", false)] {
+            assert_eq!(check("FunctionUrlQualifier", text), fits, "{text}");
         }
     }
 
@@ -302,6 +389,10 @@ mod tests {
         insta::assert_snapshot!(
             check("UpdateFunctionConfigurationRequest", serde_json::json!({"FunctionName": "f", "Environment": {"Variables": {"1": ""}}})),
             @"1 validation error detected: Value at 'environment.variables' failed to satisfy constraint: Map keys must satisfy constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+, Member must not be null]"
+        );
+        insta::assert_snapshot!(
+            check("CreateAliasRequest", serde_json::json!({"FunctionName": "f", "Name": "a", "FunctionVersion": "1", "RoutingConfig": {"AdditionalVersionWeights": {"2": 1.5}}})),
+            @"1 validation error detected: Value '{2=1.5}' at 'routingConfig.additionalVersionWeights' failed to satisfy constraint: Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or equal to 0.0, Member must not be null]"
         );
         insta::assert_snapshot!(
             check("ListLayersRequest", serde_json::json!({"MaxItems": 51})),

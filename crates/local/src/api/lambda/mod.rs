@@ -29,7 +29,7 @@ use super::{
     model::{Found, Model, Operation},
     read_body,
     spool::{Spool, SpoolError},
-    validate,
+    types, validate,
 };
 use crate::{
     service::Source,
@@ -326,6 +326,9 @@ fn check(found: &Found<'_>, input: &Map<String, Value>) -> Result<(), AwsError> 
     let Operation { input: Some(shape), .. } = found.operation else {
         return Ok(());
     };
+    if let Some(fault) = types::fault(Model::get(), shape, input) {
+        return Err(AwsError::user(400, "SerializationException", fault));
+    }
     let violations = validate::violations(Model::get(), shape, input);
     if violations.is_empty() { Ok(()) } else { Err(AwsError::validation(validate::message(&violations))) }
 }
