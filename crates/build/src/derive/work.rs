@@ -47,7 +47,7 @@ pub(super) fn run(
     wheels: &WheelSet,
     needed: &[Needed],
     archives: &Archives,
-    mut tasks: Vec<Task<'_>>,
+    tasks: Vec<Task<'_>>,
     how: How<'_>,
     progress: &dyn Progress,
 ) -> Result<(), DeriveError> {
@@ -55,10 +55,12 @@ pub(super) fn run(
         return Ok(());
     }
     progress.begun(tasks.iter().map(|task| task.entry.size).sum());
-    // Taken from the end: the largest first, so that no core is left with one at last.
-    tasks.sort_by_key(|task| task.entry.size);
-    let first_large = tasks.partition_point(|task| task.entry.size <= LARGE_BYTES);
-    let large = tasks.split_off(first_large);
+    // Taken from the end: the largest first, so that no core is left with one at last; and modules
+    // before libraries, so that it is modules that are compiled while a large library is unpacked.
+    let (mut large, mut tasks): (Vec<_>, Vec<_>) =
+        tasks.into_iter().partition(|task| task.entry.size > LARGE_BYTES);
+    large.sort_by_key(|task| task.entry.size);
+    tasks.sort_by_key(|task| (task.derivation == Derivation::Bytecode, task.entry.size));
     let workshop = Workshop {
         wheels,
         needed,
