@@ -180,6 +180,10 @@ fn check_complete(plan: &LayerPlan, given: &Given<'_>) {
     let excluded: BTreeSet<_> = plan.excluded.iter().map(|file| (file.wheel, file.path.as_str())).collect();
     for (number, wheel) in given.wheels.iter().enumerate() {
         for (index, entry) in wheel.archive.entries.iter().enumerate() {
+            // A layer needs no entries for folders.
+            if entry.kind != EntryKind::File {
+                continue;
+            }
             let path = place(given, &entry.path);
             let is_in = files.get(path.as_str()).is_some_and(|file| match &file.source {
                 Source::Wheel(entry) => file.wheel == number && *entry == index,
