@@ -193,7 +193,7 @@ fn links_out_of_the_tree_are_refused() {
 
 #[test]
 fn uploads_that_cannot_be_unpacked_are_known_before() {
-    let check = |archive: Vec<u8>| read_upload(&archive).expect_err("refused").to_string();
+    let check = |archive: Vec<u8>| read_upload(archive.as_slice()).expect_err("refused").to_string();
     insta::assert_snapshot!(
         check(zip(&[("d/link", 0o120_777, "../../x")])),
         @"entry `d/link` is a symbolic link to `../../x`, outside of the archive"
