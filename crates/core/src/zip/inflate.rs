@@ -128,7 +128,7 @@ fn packed_bytes<'a>(archive: &'a [u8], entry: &Entry) -> Result<&'a [u8], ZipErr
     archive.get(entry.data.clone()).ok_or_else(|| lying(entry))
 }
 
-fn check(entry: &Entry, size: u64, crc32: u32) -> Result<(), ZipError> {
+pub(super) fn check(entry: &Entry, size: u64, crc32: u32) -> Result<(), ZipError> {
     if size != entry.size {
         return Err(lying(entry));
     }
@@ -138,6 +138,6 @@ fn check(entry: &Entry, size: u64, crc32: u32) -> Result<(), ZipError> {
     Ok(())
 }
 
-fn lying(entry: &Entry) -> ZipError {
+pub(super) fn lying(entry: &Entry) -> ZipError {
     ZipError::LyingSize { entry: entry.path.clone(), claimed: entry.size }
 }

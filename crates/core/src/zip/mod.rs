@@ -5,10 +5,14 @@
 
 mod inflate;
 mod read;
+mod source;
+mod unpack;
 mod write;
 
 pub use inflate::{Packing, checksum, deflate, deflate_as, inflate, inflate_start, verify};
 pub use read::{Archive, Entry, EntryKind, ReadLimits, ZipError, clean_path};
+pub use source::{ReadAt, ReadError};
+pub use unpack::Unpacker;
 pub use write::{EntryHeader, FileMode, ZipWriter, zip_len};
 
 use serde::{Deserialize, Serialize};

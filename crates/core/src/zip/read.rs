@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-use super::Method;
+use super::{Method, ReadAt, ReadError};
 use crate::Hint;
 
 /// Why an archive is refused.
@@ -182,31 +182,38 @@ impl Archive {
     pub fn read(bytes: &[u8], limits: &ReadLimits) -> Result<Self, ZipError> {
         let zip = rawzip::ZipArchive::from_slice(bytes).map_err(not_a_zip)?;
         let mut records = zip.entries();
-        let mut entries = Vec::new();
-        let mut unpacked = 0_u64;
+        let mut collected = Collected::new(limits);
         while let Some(record) = records.next_entry().map_err(not_a_zip)? {
-            if entries.len() as u64 >= limits.entries {
-                let size = entries.len() as u64 + 1;
-                return Err(ZipError::TooLarge {
-                    what: "the number of entries".to_owned(),
-                    size,
-                    limit: limits.entries,
-                });
-            }
-            let entry = checked_entry(&zip, &record, limits)?;
-            unpacked = unpacked.saturating_add(entry.size);
-            if unpacked > limits.unpacked_bytes {
-                return Err(ZipError::TooLarge {
-                    what: "the archive".to_owned(),
-                    size: unpacked,
-                    limit: limits.unpacked_bytes,
-                });
-            }
-            entries.push(entry);
+            collected.add(&record, |wayfinder| {
+                Ok::<_, ZipError>(zip.get_entry(wayfinder).map_err(not_a_zip)?.compressed_data_range())
+            })?;
         }
-        refuse_collisions(&entries)?;
-        refuse_overlaps(&entries)?;
-        Ok(Self { entries })
+        collected.finish()
+    }
+
+    /// As [`Self::read`], for an archive that is not in memory: only its central directory is read,
+    /// record by record.
+    ///
+    /// # Errors
+    /// [`ReadError::Zip`] as [`Self::read`], and [`ReadError::Read`].
+    pub fn read_from<S: ReadAt + ?Sized>(source: &S, limits: &ReadLimits) -> Result<Self, ReadError> {
+        let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
+        let size = source.size();
+        let zip = rawzip::ZipLocator::new()
+            .locate_in_reader(At(source), &mut buffer, size)
+            .map_err(|(_, error)| not_readable(error))?;
+        let mut records = zip.entries(&mut buffer);
+        let mut collected = Collected::new(limits);
+        while let Some(record) = records.next_entry().map_err(not_readable)? {
+            collected.add(&record, |wayfinder| {
+                let (start, end) = zip.get_entry(wayfinder).map_err(not_readable)?.compressed_data_range();
+                if end > size {
+                    return Err(not_a_zip(rawzip::ErrorKind::Eof.into()).into());
+                }
+                Ok::<_, ReadError>((start, end))
+            })?;
+        }
+        Ok(collected.finish()?)
     }
 
     /// Sum of the unpacked sizes of the files, in bytes.
@@ -215,28 +222,92 @@ impl Archive {
     }
 }
 
+/// The entries read so far, held against the limits.
+struct Collected<'a> {
+    limits: &'a ReadLimits,
+    entries: Vec<Entry>,
+    unpacked: u64,
+}
+
+impl<'a> Collected<'a> {
+    fn new(limits: &'a ReadLimits) -> Self {
+        Self { limits, entries: Vec::new(), unpacked: 0 }
+    }
+
+    /// Adds the next entry; `locate` gives where its data begins and ends.
+    fn add<E: From<ZipError>>(
+        &mut self,
+        record: &rawzip::ZipFileHeaderRecord<'_>,
+        locate: impl FnOnce(rawzip::ZipArchiveEntryWayfinder) -> Result<(u64, u64), E>,
+    ) -> Result<(), E> {
+        let limits = self.limits;
+        if self.entries.len() as u64 >= limits.entries {
+            let size = self.entries.len() as u64 + 1;
+            let what = "the number of entries".to_owned();
+            return Err(ZipError::TooLarge { what, size, limit: limits.entries }.into());
+        }
+        let entry = checked_entry(record, limits, locate)?;
+        self.unpacked = self.unpacked.saturating_add(entry.size);
+        if self.unpacked > limits.unpacked_bytes {
+            let what = "the archive".to_owned();
+            return Err(ZipError::TooLarge { what, size: self.unpacked, limit: limits.unpacked_bytes }.into());
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Archive, ZipError> {
+        refuse_collisions(&self.entries)?;
+        refuse_overlaps(&self.entries)?;
+        Ok(Archive { entries: self.entries })
+    }
+}
+
+/// Any [`ReadAt`] as the zip crate wants it.
+struct At<'a, S: ?Sized>(&'a S);
+
+impl<S: ReadAt + ?Sized> rawzip::ReaderAt for At<'_, S> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let left = self.0.size().saturating_sub(offset);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        self.0.read_exact_at(offset, &mut buffer[..count])?;
+        Ok(count)
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
 fn not_a_zip(error: rawzip::Error) -> ZipError {
     ZipError::NotAZip { reason: error.to_string() }
 }
 
-fn checked_entry(
-    zip: &rawzip::ZipSliceArchive<&[u8]>,
+/// Tells the archive's faults from those of reading it.
+fn not_readable(error: rawzip::Error) -> ReadError {
+    let kind = match error.kind() {
+        rawzip::ErrorKind::IO(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => source.kind(),
+        // Behind the last byte nothing can be read, which is a fault of the archive's pointers.
+        rawzip::ErrorKind::IO(_) => return not_a_zip(rawzip::ErrorKind::Eof.into()).into(),
+        _ => return not_a_zip(error).into(),
+    };
+    ReadError::Read { source: std::io::Error::new(kind, error) }
+}
+
+fn checked_entry<E: From<ZipError>>(
     record: &rawzip::ZipFileHeaderRecord<'_>,
     limits: &ReadLimits,
-) -> Result<Entry, ZipError> {
+    locate: impl FnOnce(rawzip::ZipArchiveEntryWayfinder) -> Result<(u64, u64), E>,
+) -> Result<Entry, E> {
     let raw_path = record.file_path();
     let raw_path: &[u8] = raw_path.as_ref();
     let shown = printable(raw_path);
     let path = clean_path(raw_path)?;
     let unsupported = |feature: String| ZipError::Unsupported { entry: shown.clone(), feature };
     if record.flags().is_encrypted() {
-        return Err(unsupported("encryption".to_owned()));
+        return Err(unsupported("encryption".to_owned()).into());
     }
     let method = match record.compression_method() {
         rawzip::CompressionMethod::STORE => Method::Stored,
         rawzip::CompressionMethod::DEFLATE => Method::Deflated,
-        other => return Err(unsupported(format!("compression method {}", other.as_u16()))),
+        other => return Err(unsupported(format!("compression method {}", other.as_u16())).into()),
     };
     let mode = record.external_attributes() >> 16;
     let kind = match mode & 0o170_000 {
@@ -248,11 +319,10 @@ fn checked_entry(
             }
         }
         0o120_000 if limits.symlinks => EntryKind::Symlink,
-        0o120_000 => return Err(ZipError::Symlink { entry: shown, detail: String::new() }),
-        _ => return Err(ZipError::SpecialFile { entry: shown, mode }),
+        0o120_000 => return Err(ZipError::Symlink { entry: shown, detail: String::new() }.into()),
+        _ => return Err(ZipError::SpecialFile { entry: shown, mode }.into()),
     };
-    let located = zip.get_entry(record.wayfinder()).map_err(not_a_zip)?;
-    let (start, end) = located.compressed_data_range();
+    let (start, end) = locate(record.wayfinder())?;
     let (start, end) = (start as usize, end as usize);
     let size = record.uncompressed_size_hint();
     let packed = (end - start) as u64;
@@ -261,10 +331,10 @@ fn checked_entry(
         Method::Deflated => packed.saturating_mul(DEFLATE_BEST_RATIO),
     };
     if method == Method::Stored && size != packed {
-        return Err(ZipError::LyingSize { entry: shown, claimed: size });
+        return Err(ZipError::LyingSize { entry: shown, claimed: size }.into());
     }
     if size > limit {
-        return Err(ZipError::TooLarge { what: format!("entry `{shown}`"), size, limit });
+        return Err(ZipError::TooLarge { what: format!("entry `{shown}`"), size, limit }.into());
     }
     let modified = unix_seconds(&record.last_modified());
     let permissions = mode & 0o777;

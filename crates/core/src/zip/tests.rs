@@ -21,12 +21,31 @@ fn one(path: &str, bytes: &[u8]) -> Vec<u8> {
 /// Reads and verifies; the answer is the listing or the refusal.
 fn check(bytes: &[u8]) -> String {
     let limits = ReadLimits { unpacked_bytes: 1 << 20, entries: 100, symlinks: false };
-    let archive = match Archive::read(bytes, &limits) {
-        Ok(archive) => archive,
-        Err(error) => return error.to_string(),
+    let archive = match (Archive::read(bytes, &limits), Archive::read_from(bytes, &limits)) {
+        (Ok(archive), Ok(same)) => {
+            assert_eq!(archive, same);
+            archive
+        }
+        (Err(error), Err(ReadError::Zip(same))) => {
+            assert_eq!(error, same);
+            return error.to_string();
+        }
+        (one, other) => panic!("in memory {one:?}, else {other:?}"),
     };
+    let mut unpacker = Unpacker::new(bytes);
     let mut lines = Vec::new();
     for entry in &archive.entries {
+        let mut unpacked = Vec::new();
+        let streamed = unpacker.unpack(entry, &mut |piece| {
+            unpacked.extend_from_slice(piece);
+            Ok(())
+        });
+        assert!(unpacked.len() as u64 <= entry.size);
+        match (inflate(bytes, entry), streamed) {
+            (Ok(whole), Ok(())) => assert_eq!(whole, unpacked),
+            (Err(error), Err(ReadError::Zip(same))) => assert_eq!(error, same),
+            (one, other) => panic!("in memory {one:?}, else {other:?}"),
+        }
         match verify(bytes, entry) {
             Ok(()) => lines.push(format!("{} {:o} {} bytes", entry.path, entry.permissions, entry.size)),
             Err(error) => return error.to_string(),
@@ -195,6 +214,79 @@ fn entries_that_share_bytes_are_refused() {
     let pointer = |offset: u32| [&offset.to_le_bytes()[..], b"b"].concat();
     let answer = check(&patched(bytes, &pointer(offset_of_b), &pointer(0)));
     assert!(answer.contains("overlaps") || answer.contains("not a readable zip"), "{answer}");
+}
+
+/// Data that is too large to be unpacked in one go, of the kind that packs well and of the kind that
+/// does not.
+fn large(random: bool) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    (0..5_000_001_u32)
+        .map(|number| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            if random { state as u8 } else { (number / 1000) as u8 ^ (state & 3) as u8 }
+        })
+        .collect()
+}
+
+#[test]
+fn large_entries_go_through_windows() {
+    let limits = ReadLimits::WHEEL;
+    for random in [false, true] {
+        let content = large(random);
+        let good = one("a", &content);
+        let read = Archive::read_from(good.as_slice(), &limits).expect("our own archive is readable");
+        let unpack = |bytes: &[u8], entry: &Entry| {
+            let mut unpacked = Vec::new();
+            let outcome = Unpacker::new(bytes).unpack(entry, &mut |piece| {
+                unpacked.extend_from_slice(piece);
+                Ok(())
+            });
+            (outcome.map_err(|error| error.to_string()), unpacked)
+        };
+        let entry = &read.entries[0];
+        assert_eq!(unpack(&good, entry), (Ok(()), content.clone()));
+        for (what, changed) in [
+            ("shorter", Entry { size: entry.size - 1, ..entry.clone() }),
+            ("longer", Entry { size: entry.size + 1, ..entry.clone() }),
+            ("another checksum", Entry { crc32: !entry.crc32, ..entry.clone() }),
+            ("cut off", Entry { data: entry.data.start..entry.data.end - 100, ..entry.clone() }),
+            ("empty", Entry { data: 0..0, ..entry.clone() }),
+        ] {
+            let (outcome, unpacked) = unpack(&good, &changed);
+            let whole = verify(&good, &changed).map_err(|error| error.to_string());
+            assert_eq!(outcome, whole, "{what}");
+            assert!(outcome.is_err() && unpacked.len() as u64 <= changed.size, "{what}");
+        }
+    }
+}
+
+/// A source that ends or fails before its time.
+struct Broken<'a>(&'a [u8], std::io::ErrorKind);
+
+impl ReadAt for Broken<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_exact_at(&self, _: u64, _: &mut [u8]) -> std::io::Result<()> {
+        Err(self.1.into())
+    }
+}
+
+#[test]
+fn faults_of_the_disk_are_not_faults_of_the_archive() {
+    let bytes = one("a", b"hello");
+    let broken = Broken(&bytes, std::io::ErrorKind::PermissionDenied);
+    let error = Archive::read_from(&broken, &ReadLimits::WHEEL).expect_err("it cannot be read");
+    assert!(matches!(error, ReadError::Read { .. }), "{error}");
+    let archive = Archive::read(&bytes, &ReadLimits::WHEEL).expect("our own archive is readable");
+    let error = Unpacker::new(&broken).verify(&archive.entries[0]).expect_err("it cannot be read");
+    assert!(matches!(error, ReadError::Read { .. }), "{error}");
+    let mut full = |_: &[u8]| Err(std::io::ErrorKind::StorageFull.into());
+    let error = Unpacker::new(bytes.as_slice()).unpack(&archive.entries[0], &mut full).expect_err("full");
+    assert!(matches!(error, ReadError::Write { .. }), "{error}");
 }
 
 proptest! {

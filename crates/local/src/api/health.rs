@@ -10,7 +10,8 @@ use axum::{
 use layercake_core::hash::Sha256;
 use serde::{Deserialize, Serialize};
 
-use super::Api;
+use super::{Api, served};
+use crate::store::StoreError;
 
 /// Where to ask.
 pub(crate) const PATH: &str = "/_layercake/health";
@@ -35,12 +36,20 @@ pub(super) async fn answer_health(State(api): State<Api>) -> Json<Health> {
 }
 
 pub(super) async fn answer_blob(State(api): State<Api>, Path(sha256): Path<String>) -> Response {
-    let Some((file, size)) =
-        sha256.parse::<Sha256>().ok().and_then(|hash| api.cloud.store.open_blob(hash).ok())
-    else {
-        return (StatusCode::NOT_FOUND, "no such file\n").into_response();
+    let missing = || (StatusCode::NOT_FOUND, "no such file\n").into_response();
+    let Ok(sha256) = sha256.parse::<Sha256>() else {
+        return missing();
     };
+    let store = &api.cloud.store;
+    let file = match served::opened(store, sha256, None, true).await {
+        Ok(file) => file,
+        Err(StoreError::Files { source }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return missing();
+        }
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    };
+    let size = file.size();
     let headers =
         [(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_LENGTH, size.to_string())];
-    (headers, Body::from_stream(super::s3::file_stream(file, size))).into_response()
+    (headers, Body::from_stream(served::stream(store, file, 0, size))).into_response()
 }

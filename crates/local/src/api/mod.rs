@@ -12,6 +12,7 @@ mod logs;
 mod model;
 mod query;
 mod s3;
+mod served;
 mod spool;
 mod sts;
 mod types;

@@ -1,6 +1,9 @@
 //! Code and layer contents on their way in: from the request or from S3, within the limits.
 
-use layercake_core::{limits, zip::ZipError};
+use layercake_core::{
+    limits,
+    zip::{ReadError, ZipError},
+};
 
 use super::{Cloud, LambdaError};
 use crate::store::{Blob, BlobWriter, StoreError, read_upload, verify_upload};
@@ -47,7 +50,7 @@ impl Cloud {
                         return Err(LambdaError::NoSuchBucket);
                     }
                     let (object, blob) = store.hold_object(&bucket, &key)?.ok_or(LambdaError::NoSuchKey)?;
-                    // Packed data cannot be much larger than unpacked, and it is read into memory.
+                    // Packed data cannot be much larger than unpacked.
                     if object.size >= limits::UNZIPPED_BYTES {
                         return Err(LambdaError::UnzippedTooLarge);
                     }
@@ -62,18 +65,21 @@ impl Cloud {
 /// Lambda looks into a package before it takes it.
 fn examine(blob: Blob) -> Result<Package, LambdaError> {
     let refused = |error| match error {
-        ZipError::TooLarge { what, .. } if what == "the archive" => LambdaError::UnzippedTooLarge,
-        error => {
+        ReadError::Zip(ZipError::TooLarge { what, .. }) if what == "the archive" => {
+            LambdaError::UnzippedTooLarge
+        }
+        ReadError::Zip(error) => {
             tracing::info!(%error, "an upload is not a zip that can be unpacked");
             LambdaError::NotAZip
         }
+        error => StoreError::from(error).into(),
     };
-    let bytes = blob.bytes()?;
-    let archive = read_upload(&bytes).map_err(refused)?;
+    let file = blob.open()?;
+    let archive = read_upload(&file).map_err(refused)?;
     if archive.entries.is_empty() {
         return Err(LambdaError::EmptyZip);
     }
-    verify_upload(&bytes, &archive.entries).map_err(refused)?;
+    verify_upload(&file, &archive.entries).map_err(refused)?;
     Ok(Package { unzipped_size: archive.unpacked_size(), blob })
 }
 

@@ -11,37 +11,44 @@ use std::{
 
 use layercake_core::{
     limits,
-    zip::{Archive, Entry, EntryKind, ReadLimits, ZipError, inflate, verify},
+    zip::{Archive, Entry, EntryKind, ReadAt, ReadError, ReadLimits, Unpacker, ZipError},
 };
 
 /// How uploads are read: AWS refuses exactly [`limits::UNZIPPED_BYTES`] and more.
 const UPLOAD_LIMITS: ReadLimits =
     ReadLimits { unpacked_bytes: limits::UNZIPPED_BYTES - 1, entries: 500_000, symlinks: true };
 
+/// The longest path that Linux takes, so the longest that a link can lead to.
+const PATH_BYTES: u64 = 4096;
+
 /// Reads an upload and holds its names and links against what a tree may have.
-pub(crate) fn read_upload(archive: &[u8]) -> Result<Archive, ZipError> {
-    let read = Archive::read(archive, &UPLOAD_LIMITS)?;
+pub(crate) fn read_upload<S: ReadAt + ?Sized>(source: &S) -> Result<Archive, ReadError> {
+    let read = Archive::read_from(source, &UPLOAD_LIMITS)?;
     folders(&read.entries, UPLOAD_LIMITS.entries)?;
+    let mut unpacker = Unpacker::new(source);
     for entry in read.entries.iter().filter(|entry| entry.kind == EntryKind::Symlink) {
-        link_target(archive, entry)?;
+        link_target(&mut unpacker, entry)?;
     }
     Ok(read)
 }
 
 /// Holds the data of every entry against its header.
-pub(crate) fn verify_upload(archive: &[u8], entries: &[Entry]) -> Result<(), ZipError> {
-    in_parallel(entries, |entry| verify(archive, entry))
+pub(crate) fn verify_upload<S: ReadAt + ?Sized>(source: &S, entries: &[Entry]) -> Result<(), ReadError> {
+    in_parallel(entries, || Unpacker::new(source), Unpacker::verify)
 }
 
-/// Does the same for each item, on several threads, and stops at the first fault.
-pub(super) fn in_parallel<T: Sync, E: Send>(
+/// Does the same for each item, on several threads, and stops at the first fault. `tools` makes what
+/// each thread works with.
+pub(super) fn in_parallel<T: Sync, U, E: Send>(
     items: &[T],
-    work: impl Fn(&T) -> Result<(), E> + Sync,
+    tools: impl Fn() -> U + Sync,
+    work: impl Fn(&mut U, &T) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let worker = || {
+        let mut tools = tools();
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = work(item) {
+            if let Err(error) = work(&mut tools, item) {
                 next.store(items.len(), Ordering::Relaxed);
                 return Err(error);
             }
@@ -87,16 +94,25 @@ pub(super) fn folders(entries: &[Entry], limit: u64) -> Result<Vec<&str>, ZipErr
 }
 
 /// Where a link points, which must be in the same tree.
-pub(super) fn link_target(archive: &[u8], entry: &Entry) -> Result<String, ZipError> {
-    let target = String::from_utf8_lossy(&inflate(archive, entry)?).into_owned();
+pub(super) fn link_target<S: ReadAt + ?Sized>(
+    unpacker: &mut Unpacker<'_, S>,
+    entry: &Entry,
+) -> Result<String, ReadError> {
+    let refused = |detail| ZipError::Symlink { entry: entry.path.clone(), detail };
+    if entry.size > PATH_BYTES {
+        return Err(refused(format!(" to a path of {} bytes", entry.size)).into());
+    }
+    let mut target = Vec::new();
+    unpacker.unpack(entry, &mut |piece| {
+        target.extend_from_slice(piece);
+        Ok(())
+    })?;
+    let target = String::from_utf8_lossy(&target).into_owned();
     if stays_inside(&entry.path, &target) {
         return Ok(target);
     }
     let shown: String = target.escape_debug().take(200).collect();
-    Err(ZipError::Symlink {
-        entry: entry.path.clone(),
-        detail: format!(" to `{shown}`, outside of the archive"),
-    })
+    Err(refused(format!(" to `{shown}`, outside of the archive")).into())
 }
 
 /// Whether a link at `path` to `target` points into the same tree.

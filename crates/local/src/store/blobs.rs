@@ -3,14 +3,18 @@
 use std::{
     fs::File,
     io::{self, Write as _},
+    os::unix::fs::FileExt as _,
     sync::Arc,
 };
 
 use camino::Utf8PathBuf;
-use layercake_core::hash::{Hasher, Sha256};
+use layercake_core::{
+    hash::{Hasher, Sha256},
+    zip::ReadAt,
+};
 use tempfile::NamedTempFile;
 
-use super::{Pinned, Store, StoreError, held};
+use super::{Pinned, Store, StoreError, damage::Stamp, disk, held};
 
 /// Bytes on their way into the store. Dropped before [`BlobWriter::finish`], it leaves nothing.
 pub(crate) struct BlobWriter {
@@ -26,6 +30,38 @@ pub(crate) struct Blob {
     store: Arc<Store>,
     sha256: Sha256,
     size: u64,
+}
+
+/// A file of the store, open. It can be read to its end also after it was collected.
+pub(crate) struct BlobFile {
+    pub(super) sha256: Sha256,
+    pub(super) file: File,
+    /// What the file was like when it was opened.
+    pub(super) stamp: Stamp,
+    /// Whether these very bytes have been held against the hash.
+    pub(super) sound: bool,
+}
+
+impl BlobFile {
+    /// How many bytes there are.
+    pub(crate) fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    /// Whether these very bytes have been held against the hash.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound
+    }
+}
+
+impl ReadAt for BlobFile {
+    fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
 }
 
 impl BlobWriter {
@@ -49,17 +85,20 @@ impl BlobWriter {
         let blob = Blob::pin(&self.store, sha256, self.size);
         held(&self.store.garbage).insert(Pinned::Blob(sha256.to_hex()));
         let place = self.store.blob_path(sha256);
-        if !place.exists() {
-            self.file.as_file().sync_all()?;
+        // A file that is there already may be damaged, or not yet flushed by whom it was put there:
+        // unless it is known to be good, this one takes its place.
+        if !self.store.is_known_sound(sha256) {
+            disk::flush_file(self.file.as_file())?;
             let shelves = self.store.root.join("blobs");
             let shelf = place.parent().unwrap_or(&shelves);
             match fs_err::create_dir(shelf) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
                 // Also when another upload has just made it and may not have flushed it yet.
-                _ => fs_err::File::open(&shelves)?.sync_all()?,
+                _ => disk::flush_folder(&shelves)?,
             }
-            self.file.persist(&place).map_err(|error| error.error)?;
-            fs_err::File::open(shelf)?.sync_all()?;
+            let file = disk::put_in_place(self.file, &place)?;
+            disk::flush_folder(shelf)?;
+            self.store.note_sound(sha256, &file)?;
         }
         Ok(blob)
     }
@@ -81,7 +120,13 @@ impl Blob {
         self.size
     }
 
+    /// Opens it; its bytes have been held against the hash.
+    pub(crate) fn open(&self) -> Result<BlobFile, StoreError> {
+        self.store.sound_blob(self.sha256)
+    }
+
     /// The bytes, all of them in memory.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, StoreError> {
         self.store.blob_bytes(self.sha256)
     }
@@ -134,31 +179,25 @@ impl Store {
         }
     }
 
-    /// Opens a file for serving, and says how long it is.
-    pub(crate) fn open_blob(&self, sha256: Sha256) -> Result<(File, u64), StoreError> {
-        let file = fs_err::File::open(self.blob_path(sha256))?;
-        let size = file.metadata()?.len();
-        Ok((file.into_parts().0, size))
-    }
-
-    /// Reads a file in pieces.
+    /// Reads a file in pieces. Whether they are the right ones is known at the end only: after an
+    /// error, what `take` got is worth nothing.
     pub(crate) fn read_blob(
         &self,
         sha256: Sha256,
         take: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut file = fs_err::File::open(self.blob_path(sha256))?;
-        let mut piece = vec![0; 256 << 10];
-        loop {
-            match io::Read::read(&mut file, &mut piece)? {
-                0 => return Ok(()),
-                count => take(&piece[..count])?,
-            }
-        }
+        let file = self.open_blob(sha256)?;
+        self.read_hashed(&file, take)
     }
 
+    #[cfg(test)]
     pub(super) fn blob_bytes(&self, sha256: Sha256) -> Result<Vec<u8>, StoreError> {
-        Ok(fs_err::read(self.blob_path(sha256))?)
+        let mut bytes = Vec::new();
+        self.read_blob(sha256, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
     }
 
     pub(super) fn blob_path(&self, sha256: Sha256) -> Utf8PathBuf {

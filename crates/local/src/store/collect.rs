@@ -68,6 +68,7 @@ impl Store {
                     let path = self.blob_path(sha256);
                     if path.exists() {
                         fs_err::remove_file(path)?;
+                        self.forget_sound(sha256);
                     }
                 }
             }

@@ -14,6 +14,8 @@
 mod archive;
 mod blobs;
 mod collect;
+mod damage;
+mod disk;
 mod functions;
 mod layers;
 mod lock;
@@ -28,7 +30,7 @@ mod trees;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -36,12 +38,14 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::{
     aws::{AccountId, Region},
-    zip::ZipError,
+    hash::Sha256,
+    zip::{ReadError, ZipError},
 };
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use archive::{read_upload, verify_upload};
-pub(crate) use blobs::{Blob, BlobWriter};
+pub(crate) use blobs::{Blob, BlobFile, BlobWriter};
+pub(crate) use damage::Watch;
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;
@@ -97,6 +101,14 @@ pub enum StoreError {
         /// Why.
         source: ZipError,
     },
+    /// A file does not hold the bytes that were written.
+    #[error("the file `{sha256}` is damaged: its bytes have another hash. {}", damage::whose(named_by))]
+    DamagedFile {
+        /// The hash that it is named by, and that its bytes should have.
+        sha256: Sha256,
+        /// The records that name it, in words.
+        named_by: Vec<String>,
+    },
     /// A worker thread ended early, which happens when the program shuts down.
     #[error("the local cloud is shutting down")]
     ShuttingDown,
@@ -115,6 +127,15 @@ impl StoreError {
 impl From<io::Error> for StoreError {
     fn from(source: io::Error) -> Self {
         Self::Files { source }
+    }
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Zip(source) => Self::Archive { source },
+            ReadError::Read { source } | ReadError::Write { source } => Self::Files { source },
+        }
     }
 }
 
@@ -142,6 +163,8 @@ pub(crate) struct Store {
     pins: Mutex<BTreeMap<Pinned, usize>>,
     /// What lost its last record and waits to be collected.
     garbage: Mutex<BTreeSet<Pinned>>,
+    /// Files whose bytes were seen to have their hash, and safely in their place.
+    sound: Mutex<HashMap<Sha256, damage::Stamp>>,
     /// Held while a tree is made, so that nobody makes the same one beside.
     unpacking: Mutex<()>,
     /// Gone once the store is closed; nothing is written without it.
@@ -190,6 +213,7 @@ impl Store {
             reader: Mutex::new(reader),
             pins: Mutex::default(),
             garbage: Mutex::default(),
+            sound: Mutex::default(),
             unpacking: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         });
@@ -240,6 +264,7 @@ impl Store {
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;
+        disk::step(disk::Step::Commit)?;
         transaction.commit()?;
         Ok(value)
     }

@@ -100,3 +100,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Utf8Path) -> Result<()
     }
     Ok(())
 }
+
+/// The tables of the first version, for the tests of what came after it.
+#[cfg(test)]
+pub(super) const FIRST_STEP: &str = STEPS[0];

@@ -6,6 +6,10 @@ use layercake_core::{aws::LayerName, hash::Sha256};
 
 use super::*;
 
+mod damage;
+mod durability;
+mod migration;
+
 fn scope() -> Scope {
     Scope {
         account: "123456789012".parse().expect("an account"),
@@ -37,6 +41,18 @@ fn layer(name: &str, blob: &Blob) -> LayerVersionRecord {
         runtimes: None,
         architectures: None,
         created: 0,
+    }
+}
+
+fn object(blob: &Blob) -> ObjectRecord {
+    ObjectRecord {
+        sha256: blob.sha256(),
+        size: blob.size(),
+        etag: String::new(),
+        modified: 0,
+        headers: ObjectHeaders::default(),
+        checksums: BTreeMap::new(),
+        composite: false,
     }
 }
 
@@ -193,7 +209,7 @@ fn links_out_of_the_tree_are_refused() {
 
 #[test]
 fn uploads_that_cannot_be_unpacked_are_known_before() {
-    let check = |archive: Vec<u8>| read_upload(&archive).expect_err("refused").to_string();
+    let check = |archive: Vec<u8>| read_upload(archive.as_slice()).expect_err("refused").to_string();
     insta::assert_snapshot!(
         check(zip(&[("d/link", 0o120_777, "../../x")])),
         @"entry `d/link` is a symbolic link to `../../x`, outside of the archive"
@@ -281,15 +297,7 @@ fn nothing_is_made_below_what_is_not_there() {
     let (_folder, path) = folder();
     let store = Store::open(&path).expect("a new store");
     let content = blob(&store, b"content");
-    let object = ObjectRecord {
-        sha256: content.sha256(),
-        size: content.size(),
-        etag: String::new(),
-        modified: 0,
-        headers: ObjectHeaders::default(),
-        checksums: BTreeMap::new(),
-        composite: false,
-    };
+    let object = object(&content);
     let part = PartRecord {
         number: 1,
         sha256: content.sha256(),

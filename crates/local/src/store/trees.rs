@@ -3,12 +3,16 @@
 //! A tree is a cache of one or several blobs. It is made beside its place and renamed, so it is
 //! there as a whole or not at all.
 
-use std::{io, os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    sync::Arc,
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::{
     hash::Sha256,
-    zip::{EntryKind, inflate},
+    zip::{EntryKind, ReadAt, Unpacker},
 };
 
 use super::{Pinned, Store, StoreError, archive, held};
@@ -48,10 +52,7 @@ impl Store {
         let hex = sha256.to_hex();
         let path = self.root.join("trees").join(&hex);
         let pin = self.pin_tree(Pinned::Blob(hex), path);
-        self.make(pin.path(), |beside| {
-            let bytes = self.blob_bytes(sha256)?;
-            unpack(&bytes, beside)
-        })?;
+        self.make(pin.path(), |beside| unpack(&self.sound_blob(sha256)?, beside))?;
         Ok(pin)
     }
 
@@ -127,39 +128,37 @@ impl Store {
 }
 
 /// Unpacks an archive into an empty folder.
-fn unpack(bytes: &[u8], root: &Utf8Path) -> Result<(), StoreError> {
-    let damaged = |source| StoreError::Archive { source };
-    let entries = archive::read_upload(bytes).map_err(damaged)?.entries;
-    for folder in archive::folders(&entries, u64::MAX).map_err(damaged)? {
+fn unpack<S: ReadAt + ?Sized>(source: &S, root: &Utf8Path) -> Result<(), StoreError> {
+    let entries = archive::read_upload(source)?.entries;
+    for folder in archive::folders(&entries, u64::MAX).map_err(|source| StoreError::Archive { source })? {
         let path = root.join(folder);
         fs_err::create_dir(&path)?;
         mode(&path, 0o755)?;
     }
     let of_kind = |kind| entries.iter().filter(move |entry| entry.kind == kind);
     let files: Vec<_> = of_kind(EntryKind::File).collect();
-    archive::in_parallel(&files, |entry| -> Result<(), StoreError> {
-        let path = root.join(&entry.path);
-        write(&path, &inflate(bytes, entry).map_err(damaged)?, entry.modified)?;
-        // Lambda shows uploaded files to another user than their owner, so they must be
-        // readable for everybody, whatever the archive says.
-        mode(&path, if entry.permissions & 0o111 == 0 { 0o644 } else { 0o755 })
-    })?;
+    archive::in_parallel(
+        &files,
+        || Unpacker::new(source),
+        |unpacker, entry| -> Result<(), StoreError> {
+            let path = root.join(&entry.path);
+            let mut file = fs_err::File::create(&path)?;
+            unpacker.unpack(entry, &mut |piece| file.write_all(piece))?;
+            // Bytecode may be good only for a source of this time, in seconds since 1970.
+            let since = std::time::Duration::from_secs(entry.modified.try_into().unwrap_or(0));
+            file.file().set_modified(std::time::UNIX_EPOCH + since)?;
+            // Lambda shows uploaded files to another user than their owner, so they must be
+            // readable for everybody, whatever the archive says.
+            mode(&path, if entry.permissions & 0o111 == 0 { 0o644 } else { 0o755 })
+        },
+    )?;
     // Links come last, so that no entry is ever written through one.
+    let mut unpacker = Unpacker::new(source);
     for entry in of_kind(EntryKind::Symlink) {
-        let target = archive::link_target(bytes, entry).map_err(damaged)?;
+        let target = archive::link_target(&mut unpacker, entry)?;
         fs_err::os::unix::fs::symlink(target, root.join(&entry.path))?;
     }
     Ok(())
-}
-
-/// Writes a file with the time that its archive gives it, in seconds since 1970: bytecode may be good
-/// only for a source of that time.
-fn write(path: &Utf8Path, bytes: &[u8], modified: i64) -> Result<(), StoreError> {
-    use std::io::Write as _;
-    let mut file = fs_err::File::create(path)?;
-    file.write_all(bytes)?;
-    let since = std::time::Duration::from_secs(modified.try_into().unwrap_or(0));
-    Ok(file.file().set_modified(std::time::UNIX_EPOCH + since)?)
 }
 
 /// Removes a folder that nobody names, or what is left of it. A fault is told and nothing more:

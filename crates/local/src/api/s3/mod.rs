@@ -10,14 +10,13 @@ mod multipart;
 mod objects;
 mod wire;
 
-use std::{fs::File, io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use s3s::{S3, S3Request, S3Response, S3Result, dto::*};
 
 use super::Api;
@@ -152,34 +151,6 @@ fn strip_signature(parts: &mut Parts) {
     }
 }
 
-/// The bytes of a file, in pieces.
-pub(super) fn file_stream(
-    file: File,
-    length: u64,
-) -> impl futures::Stream<Item = io::Result<Bytes>> + Send + Sync + 'static {
-    use tokio::io::AsyncReadExt as _;
-
-    let file = tokio::fs::File::from_std(file);
-    futures::stream::unfold((file, length), |(mut file, left)| async move {
-        if left == 0 {
-            return None;
-        }
-        let mut piece = vec![0; usize::try_from(left.min(256 << 10)).unwrap_or(256 << 10)];
-        match file.read(&mut piece).await {
-            Ok(0) => {
-                let error =
-                    io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its record");
-                Some((Err(error), (file, 0)))
-            }
-            Ok(count) => {
-                piece.truncate(count);
-                Some((Ok(Bytes::from(piece)), (file, left - count as u64)))
-            }
-            Err(error) => Some((Err(error), (file, 0))),
-        }
-    })
-}
-
 impl Objects {
     fn beside<T>(request: &S3Request<T>) -> S3Result<Beside> {
         request
@@ -236,7 +207,7 @@ impl S3 for Objects {
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        self.get(&req)
+        self.get(req).await
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {

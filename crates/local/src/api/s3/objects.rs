@@ -1,18 +1,16 @@
 //! Buckets and whole objects.
 
-use std::{
-    collections::BTreeMap,
-    io::{Seek as _, SeekFrom},
-};
+use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 
 use super::{
-    Beside, Objects, file_stream,
+    Beside, Objects,
     wire::{self, Conditions, given, with_checksums},
 };
 use crate::{
+    api::served,
     service::{Copied, DEFAULT_ALGORITHM, Digest, NewObject, hex_to_base64},
     store::{ObjectHeaders, ObjectRecord},
 };
@@ -190,8 +188,8 @@ impl Objects {
         Ok(NewObject { blob, etag: digested.md5, headers, checksums: digested.checksums })
     }
 
-    pub(super) fn get(&self, req: &S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let input = &req.input;
+    pub(super) async fn get(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
         no_versions(input.version_id.as_deref())?;
         let record = self.cloud.object(&input.bucket, &input.key).map_err(wire::error)?;
         let conditions = Conditions {
@@ -202,16 +200,15 @@ impl Objects {
         };
         conditions.check(&record)?;
         let range = ranged(input.range, record.size)?;
-        let (mut file, size) = self.cloud.store.open_blob(record.sha256).map_err(wire::internal)?;
-        if size != record.size {
-            return Err(s3_error!(InternalError, "the object's file is damaged"));
-        }
         let (from, to) = range.unwrap_or((0, record.size));
-        file.seek(SeekFrom::Start(from)).map_err(S3Error::internal_error)?;
+        let store = &self.cloud.store;
+        let whole = (from, to) == (0, record.size);
+        let opened = served::opened(store, record.sha256, Some(record.size), whole);
+        let file = opened.await.map_err(wire::internal)?;
         let checked = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
         let standard = |name: &str| record.headers.standard.get(name).cloned();
         let output = GetObjectOutput {
-            body: Some(StreamingBlob::wrap(file_stream(file, to - from))),
+            body: Some(StreamingBlob::wrap(served::stream(store, file, from, to))),
             content_length: Some(as_i64(to - from)),
             content_range: range.map(|(from, to)| format!("bytes {from}-{}/{}", to - 1, record.size)),
             accept_ranges: Some("bytes".to_owned()),
