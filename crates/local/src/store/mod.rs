@@ -11,6 +11,7 @@
 //!   they are not flushed;
 //! - what no record names is collected when it loses its last record, and at the next start.
 
+mod aliases;
 mod archive;
 mod blobs;
 mod collect;
@@ -23,6 +24,7 @@ mod records;
 mod roles;
 mod schema;
 mod trees;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ use layercake_core::{
 };
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub(crate) use aliases::AliasError;
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobWriter};
 pub(crate) use functions::ChangeError;
@@ -49,6 +52,7 @@ pub(crate) use logs::{LogQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
 pub(crate) use records::*;
 pub(crate) use trees::TreePin;
+pub(crate) use versions::{Publication, VersionDeletion};
 
 /// What can go wrong with the data directory.
 #[derive(Debug, thiserror::Error)]
