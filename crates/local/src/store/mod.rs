@@ -11,6 +11,7 @@
 //!   they are not flushed;
 //! - what no record names is collected when it loses its last record, and at the next start.
 
+mod aliases;
 mod archive;
 mod blobs;
 mod collect;
@@ -25,6 +26,7 @@ mod records;
 mod roles;
 mod schema;
 mod trees;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ use layercake_core::{
 };
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub(crate) use aliases::AliasError;
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobFile, BlobWriter};
 pub(crate) use damage::Watch;
@@ -53,6 +56,7 @@ pub(crate) use logs::{LogQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
 pub(crate) use records::*;
 pub(crate) use trees::TreePin;
+pub(crate) use versions::{Publication, VersionDeletion};
 
 /// What can go wrong with the data directory.
 #[derive(Debug, thiserror::Error)]

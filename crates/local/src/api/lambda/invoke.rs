@@ -9,11 +9,11 @@ use bytes::Bytes;
 use layercake_core::limits;
 use serde::Deserialize;
 
-use super::{Answer, AwsError, Call, read_body, wire};
+use super::{Answer, AwsError, Call, read_body};
 use crate::{
     api::answer,
     sandbox,
-    service::{check_event, invoked_arn},
+    service::{Invoked, check_event, invoked_arn},
 };
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
                 ),
             )
         })?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.invocable(&call.scope, &function).await?;
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { Bytes::from(payload) };
     check_event(&payload)?;
@@ -68,7 +68,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
             Ok(Answer::Response(Box::new(response)))
         }
         _ => {
-            let outcome = call.api.cloud.invoke(&call.scope, &function, event).await?.outcome;
+            let Invoked { outcome, version } = call.api.cloud.invoke(&call.scope, &function, event).await?;
             let mut response = answer(200, "application/json", Body::empty(), call.request_id);
             if let Some(error) = &outcome.function_error {
                 set(&mut response, "x-amz-function-error", error);
@@ -77,7 +77,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
                 let tail = base64::engine::general_purpose::STANDARD.encode(outcome.log_tail());
                 set(&mut response, "x-amz-log-result", &tail);
             }
-            set(&mut response, "x-amz-executed-version", "$LATEST");
+            set(&mut response, "x-amz-executed-version", &version);
             set(&mut response, "x-amzn-trace-id", &trace_id);
             if let Ok(length) = HeaderValue::from_str(&outcome.payload.len().to_string()) {
                 response.headers_mut().insert(header::CONTENT_LENGTH, length);

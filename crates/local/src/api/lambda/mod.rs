@@ -1,6 +1,8 @@
 //! Lambda's REST-JSON protocol: a request becomes an operation with valid, typed input; an
 //! answer or an error becomes JSON.
 
+mod account;
+mod aliases;
 #[cfg(test)]
 mod coverage;
 mod errors;
@@ -10,6 +12,9 @@ mod invoke;
 mod layers;
 mod operations;
 mod tags;
+#[cfg(test)]
+mod tests;
+mod versions;
 mod wire;
 
 use async_trait::async_trait;
@@ -32,7 +37,7 @@ use super::{
     types, validate,
 };
 use crate::{
-    service::Source,
+    service::{FunctionRef, Source},
     store::{BlobWriter, Scope},
 };
 
@@ -41,6 +46,8 @@ struct Call<'a> {
     api: &'a Api,
     scope: Scope,
     request_id: &'a str,
+    /// The operation's name.
+    operation: &'a str,
     /// Where the client reached us.
     endpoint: String,
     headers: HeaderMap,
@@ -57,6 +64,18 @@ impl Call<'_> {
     fn input<T: DeserializeOwned>(&mut self) -> Result<T, AwsError> {
         serde_json::from_value(Value::Object(std::mem::take(&mut self.input)))
             .map_err(|error| AwsError::user(400, "SerializationException", error.to_string()))
+    }
+
+    /// The function that a request names, in any way that Lambda takes.
+    fn function(&self, name: &str, qualifier: Option<&str>) -> Result<FunctionRef, AwsError> {
+        wire::function_of(&self.scope, name, qualifier, self.operation)
+    }
+
+    /// The same for operations that take no version and no alias.
+    fn unqualified_function(&self, name: &str) -> Result<FunctionRef, AwsError> {
+        let function = self.function(name, None)?;
+        function.check_unqualified()?;
+        Ok(function.unqualified())
     }
 
     /// The body, which can be had once.
@@ -133,6 +152,7 @@ async fn perform(
         api,
         scope,
         request_id,
+        operation: found.name,
         endpoint: endpoint(parts),
         headers: parts.headers.clone(),
         input: located_members(found, query, &parts.headers),
@@ -202,6 +222,32 @@ impl LambdaOperations for Lambda {
     async fn invoke(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         invoke::invoke(call).await
     }
+    // Versions and aliases
+    async fn publish_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        versions::publish(call).await
+    }
+    async fn list_versions_by_function(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        versions::list(call).await
+    }
+    async fn create_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::create(call).await
+    }
+    async fn get_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::get(call).await
+    }
+    async fn update_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::update(call).await
+    }
+    async fn delete_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::delete(call).await
+    }
+    async fn list_aliases(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::list(call).await
+    }
+    async fn get_account_settings(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        account::get_settings(call).await
+    }
+
     async fn list_tags(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         tags::list(call).await
     }
