@@ -22,6 +22,7 @@ mod objects;
 mod records;
 mod roles;
 mod schema;
+mod sessions;
 mod trees;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
 pub(crate) use records::*;
+pub(crate) use sessions::SessionRecord;
 pub(crate) use trees::TreePin;
 
 /// What can go wrong with the data directory.

@@ -20,7 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    Api, AwsError, answer, endpoint,
+    Api, AwsError, answer,
+    location::Links,
     model::{Found, Model, Operation},
     read_body,
     spool::{Spool, SpoolError},
@@ -37,7 +38,7 @@ struct Call<'a> {
     scope: Scope,
     request_id: &'a str,
     /// Where the client reached us.
-    endpoint: String,
+    endpoint: Links,
     headers: HeaderMap,
     input: Map<String, Value>,
     zip: Option<BlobWriter>,
@@ -120,7 +121,7 @@ async fn perform(
         api,
         scope,
         request_id,
-        endpoint: endpoint(parts),
+        endpoint: Links::new(api, parts),
         headers: parts.headers.clone(),
         input: located_members(found, query, &parts.headers),
         zip: None,
