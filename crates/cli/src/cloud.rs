@@ -14,7 +14,7 @@ use layercake_core::{
 };
 use layercake_deploy::{Credentials, Destination, Endpoint};
 use layercake_local::{
-    Config, DEFAULT_ACCOUNT, Interpreters, Presence, RetiredRuntimes, StartError, StoreError, ask,
+    Access, Config, DEFAULT_ACCOUNT, Interpreters, Presence, RetiredRuntimes, StartError, StoreError, ask,
     find_running,
 };
 
@@ -118,8 +118,8 @@ impl Cloud {
         interpreters: &Interpreters,
         ui: &Ui,
     ) -> Result<Self, CommandError> {
-        let (url, embedded) = match running(data).await {
-            Some(address) => (format!("http://{address}"), None),
+        let (url, embedded, signed) = match running(data).await {
+            Some(served) => (served.url(), None, served.signatures),
             None => match start_embedded(data, interpreters, ui).await? {
                 Started::Ours(handle) => {
                     for missing in handle.isolation().missing() {
@@ -128,17 +128,22 @@ impl Cloud {
                             missing.name, missing.without
                         ));
                     }
-                    (handle.endpoint(), Some(handle))
+                    (handle.endpoint(), Some(handle), false)
                 }
-                Started::Theirs(address) => (format!("http://{address}"), None),
+                Started::Theirs(served) => (served.url(), None, served.signatures),
             },
         };
         let region = match region {
             Some(region) => region,
             None => known(LOCAL_REGION)?,
         };
-        // The local cloud takes any credentials.
-        let credentials = Credentials::Fixed { key: "layercake".to_owned(), secret: "layercake".to_owned() };
+        // A local cloud takes any credentials unless it requires signatures; then the user has
+        // configured some for it, as for AWS.
+        let credentials = if signed {
+            Credentials::Chain { profile: None }
+        } else {
+            Credentials::Fixed { key: "layercake".to_owned(), secret: "layercake".to_owned() }
+        };
         let settling = if embedded.is_some() { Duration::ZERO } else { SERVED_SETTLES };
         let destination =
             Destination { url: Some(url.clone()), region: Some(region.clone()), credentials, settling };
@@ -159,13 +164,27 @@ enum Started {
     /// It is started, and ours.
     Ours(layercake_local::Handle),
     /// Another process was faster, and serves it for any client.
-    Theirs(SocketAddr),
+    Theirs(Served),
+}
+
+/// A local cloud of another process.
+struct Served {
+    address: SocketAddr,
+    /// Whether it verifies signatures.
+    signatures: bool,
+}
+
+impl Served {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
 }
 
 /// The local cloud that serves this folder for any client, if one does.
-async fn running(data: &Utf8Path) -> Option<SocketAddr> {
+async fn running(data: &Utf8Path) -> Option<Served> {
     let (address, health) = find_running(data).await?;
-    (health.presence == Presence::Serving.as_str()).then_some(address)
+    let served = Served { address, signatures: health.signatures };
+    (health.presence == Presence::Serving.as_str()).then_some(served)
 }
 
 async fn start_embedded(
@@ -182,8 +201,8 @@ async fn start_embedded(
             Err(error @ StartError::Store(StoreError::InUse { .. })) => error,
             Err(error) => return Err(error.into()),
         };
-        if let Some(address) = running(data).await {
-            return Ok(Started::Theirs(address));
+        if let Some(served) = running(data).await {
+            return Ok(Started::Theirs(served));
         }
         if begun.elapsed() > Duration::from_secs(BUSY_SECONDS) {
             return Err(error.into());
@@ -211,6 +230,7 @@ pub(crate) fn config(
         retired_runtimes: RetiredRuntimes::Allow,
         presence,
         interpreters: interpreters.clone(),
+        access: Access::default(),
     })
 }
 

@@ -2,11 +2,12 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use layercake_local::{Presence, RetiredRuntimes};
+use layercake_local::{Access, Exposure, Presence, RetiredRuntimes, Signatures};
 
 use crate::{
     args::{Common, Local, Retired},
     cloud,
+    credentials::access_keys,
     error::{CommandError, Kind},
     settings::Settings,
     ui::Ui,
@@ -15,13 +16,6 @@ use crate::{
 
 /// Runs the command.
 pub(crate) async fn run(common: &Common, local: &Local, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
-    if !local.listen.ip().is_loopback() {
-        return Err(CommandError::new(
-            Kind::User,
-            format!("not implemented: listening on {}, which is not a loopback address", local.listen),
-            "signatures are not verified yet, so everybody who reaches the address could run code here: use 127.0.0.1",
-        ));
-    }
     let settings = Settings::new(common, None)?;
     let data = settings.cloud_or(None);
     let mut config = cloud::config(&data, local.listen, &settings.interpreters(), Presence::Serving)?;
@@ -29,13 +23,30 @@ pub(crate) async fn run(common: &Common, local: &Local, ui: &Arc<Ui>) -> Result<
         Retired::Allow => RetiredRuntimes::Allow,
         Retired::Refuse => RetiredRuntimes::Refuse,
     };
+    config.access = Access {
+        signatures: if local.require_signatures { Signatures::Required } else { Signatures::Ignored },
+        credentials: access_keys(local, &config.account)?,
+        hosts: local.allow_host.clone(),
+        exposure: if local.insecure { Exposure::Accepted } else { Exposure::Refused },
+    };
+    let keys = config.access.credentials.len();
     let mut handle = layercake_local::start(config).await?;
     ui.print(&format!("layercake local is listening on {}", handle.endpoint()));
     ui.say(&format!("  state   {data}"));
     for missing in handle.isolation().missing() {
         ui.say(&format!("  not isolated here: {}: {}", missing.name, missing.without));
     }
-    ui.say("  any credentials do; signatures are not verified");
+    ui.say(&match (local.require_signatures, local.listen.ip().is_loopback()) {
+        (true, _) => format!("  keys    {keys}; every request must be signed with one of them"),
+        (false, true) => {
+            "  any credentials do; signatures are not verified, so only this machine is listened to"
+                .to_owned()
+        }
+        (false, false) => {
+            "  insecure: signatures are not verified, and everybody who reaches the address may run code here"
+                .to_owned()
+        }
+    });
     ui.say(&format!("  try     aws --endpoint-url {} lambda list-functions", handle.endpoint()));
     ui.say("  stop    Ctrl-C");
     tokio::select! {

@@ -8,6 +8,7 @@ mod build;
 mod cache;
 mod check;
 mod cloud;
+mod credentials;
 mod diff;
 mod down;
 mod error;

@@ -109,6 +109,12 @@ fn places(common: &Common, home: Option<&Utf8Path>, cache: &Utf8Path) -> SearchP
     }
 }
 
+/// The access key that AWS's tools would use by the environment.
+pub(crate) fn access_key_of_the_environment() -> Option<(String, String)> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some((variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?))
+}
+
 /// The architecture of this machine, in Lambda's words.
 pub(crate) fn host_arch() -> Option<Arch> {
     match std::env::consts::ARCH {

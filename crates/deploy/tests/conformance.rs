@@ -31,7 +31,7 @@ use layercake_deploy::{
     ensure_function, ensure_log_group, ensure_role, invoke, log_group_exists, publish_layer, role_name,
 };
 use layercake_local::{
-    Config, DEFAULT_ACCOUNT, Interpreters, Presence, RetiredRuntimes, interpreters::SearchPlaces,
+    Access, Config, DEFAULT_ACCOUNT, Interpreters, Presence, RetiredRuntimes, interpreters::SearchPlaces,
 };
 
 /// A cloud that can refuse one request.
@@ -81,6 +81,7 @@ impl Fixture {
             retired_runtimes: RetiredRuntimes::Allow,
             presence: Presence::Embedded,
             interpreters,
+            access: Access::default(),
         };
         let refusal = Arc::new(Refusal::default());
         let router = layercake_local::router(&config)

@@ -5,6 +5,7 @@
 //! [`start`] serves a data directory on a port, [`router`] is the same without a socket. It never
 //! prints, never reads the environment, and knows nothing of building or deploying layers.
 
+mod access;
 mod api;
 pub mod interpreters;
 mod running;
@@ -24,6 +25,7 @@ use camino::Utf8PathBuf;
 use layercake_core::{Hint, aws::AccountId};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use access::{Access, AccessError, AccessKey, Exposure, Signatures};
 pub use api::Health;
 pub use interpreters::Interpreters;
 pub use running::{ask, find_running};
@@ -53,6 +55,8 @@ pub struct Config {
     pub presence: Presence,
     /// The Pythons that functions run on.
     pub interpreters: Interpreters,
+    /// Who may use it.
+    pub access: Access,
 }
 
 /// Whether functions may be created on runtimes that AWS has retired (python3.6, python3.7).
@@ -90,6 +94,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It would not be safe, or nobody could use it.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -123,6 +130,7 @@ impl Hint for StartError {
                     .to_owned(),
             ),
             Self::Store(_) => None,
+            Self::Access(error) => error.hint(),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
                 "another program listens there: stop it, or choose another address with --listen".to_owned(),
             ),
@@ -159,8 +167,10 @@ impl CloudHolder {
 /// Starts a local cloud.
 ///
 /// # Errors
-/// [`StartError`] when the folder is in use or cannot be used, or the address cannot be had.
+/// [`StartError`] when the folder is in use or cannot be used, the address cannot be had, or
+/// listening there would not be safe.
 pub async fn start(config: Config) -> Result<Handle, StartError> {
+    config.access.fault(config.listen)?;
     let cloud = open(&config)?;
     let listen = |source| StartError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -171,14 +181,15 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         presence: config.presence.as_str().to_owned(),
         layercake: env!("CARGO_PKG_VERSION").to_owned(),
     })?;
-    let router = api::router(Arc::clone(&cloud), config.presence);
+    let access = api::Reach { access: &config.access, address: Some(address) };
+    let router = api::router(Arc::clone(&cloud), config.presence, &access)?;
     // Without TCP_NODELAY a small answer waits for the client's acknowledgement, up to 40 ms.
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
     let (stop, mut stopped) = watch::channel(false);
     let server = tokio::spawn(async move {
-        axum::serve(listener, router)
+        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             })
@@ -192,7 +203,9 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
 /// # Errors
 /// [`StartError`] when the folder is in use or cannot be used.
 pub fn router(config: &Config) -> Result<axum::Router, StartError> {
-    Ok(api::router(open(config)?, config.presence))
+    config.access.fault(config.listen)?;
+    let access = api::Reach { access: &config.access, address: None };
+    Ok(api::router(open(config)?, config.presence, &access)?)
 }
 
 fn open(config: &Config) -> Result<Arc<Cloud>, StartError> {

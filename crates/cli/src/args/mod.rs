@@ -9,7 +9,7 @@ mod show;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use layercake_core::{
-    aws::{FunctionName, Handler, Region},
+    aws::{AccountId, FunctionName, Handler, Region},
     target::{Arch, Runtime},
 };
 
@@ -246,14 +246,48 @@ pub(crate) struct Down {
 #[command(after_help = "Examples:
   layercake local
   aws --endpoint-url http://127.0.0.1:4566 lambda list-functions
-  layercake local --listen 127.0.0.1:0 --data /tmp/cloud")]
+  layercake local --listen 127.0.0.1:0 --data /tmp/cloud
+  layercake local --listen 0.0.0.0:4566 --require-signatures --credentials ~/.aws/credentials")]
 pub(crate) struct Local {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free one. Other addresses than loopback need
+    /// --require-signatures.
     #[arg(long, default_value = crate::cloud::DEFAULT_ADDRESS)]
     pub(crate) listen: std::net::SocketAddr,
+    /// Verify the signature of every request (SigV4), and refuse what is not signed.
+    #[arg(long)]
+    pub(crate) require_signatures: bool,
+    /// File with access keys, in the format of ~/.aws/credentials; every profile counts.
+    /// `aws_account_id` in a profile names its account, `user` its IAM user.
+    /// [default with --require-signatures: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<Utf8PathBuf>,
+    /// An access key; may be given more than once. Others on this machine can read it in the list
+    /// of processes: --credentials is better.
+    #[arg(long, value_name = "ID:SECRET[:ACCOUNT]", value_parser = access_key)]
+    pub(crate) access_key: Vec<AccessKeyArgument>,
+    /// Name under which clients reach the server, beside localhost; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_host: Vec<String>,
+    /// Listen where others reach it although signatures are not verified: they may run code here.
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// Functions on runtimes that AWS has retired (python3.6, python3.7).
     #[arg(long, value_enum, default_value = "refuse")]
     pub(crate) retired_runtimes: Retired,
+}
+
+/// An access key as it was typed.
+#[derive(Clone)]
+pub(crate) struct AccessKeyArgument {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) account: Option<AccountId>,
+}
+
+impl std::fmt::Debug for AccessKeyArgument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKeyArgument").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Whether functions may be created on runtimes that AWS has retired.
@@ -263,6 +297,24 @@ pub(crate) enum Retired {
     Allow,
     /// As AWS does today.
     Refuse,
+}
+
+fn access_key(text: &str) -> Result<AccessKeyArgument, String> {
+    let parts: Vec<_> = text.split(':').collect();
+    let (id, secret, account) = match parts[..] {
+        [id, secret] => (id, secret, None),
+        [id, secret, account] => (id, secret, Some(account)),
+        _ => return Err("ID:SECRET or ID:SECRET:ACCOUNT is expected".to_owned()),
+    };
+    if id.is_empty() || secret.is_empty() {
+        return Err("neither the id nor the secret may be empty".to_owned());
+    }
+    let account = account
+        .map(|account| {
+            account.parse().map_err(|_| format!("`{account}` is no account: 12 digits are expected"))
+        })
+        .transpose()?;
+    Ok(AccessKeyArgument { id: id.to_owned(), secret: secret.to_owned(), account })
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -1,83 +1,137 @@
 //! Keeps web pages out: a browser on this machine reaches the loopback address too, and whatever
-//! page it shows could drive the local cloud, which asks nobody for a secret.
+//! page it shows could drive the local cloud, which may ask nobody for a secret.
 //!
 //! Looks at headers only, and lets every client through that is not a browser. Three things give
 //! a page away: the `Origin` that the browser says it has, `Sec-Fetch-Site`, and a `Host` that is
 //! not this machine, which is what a page gets by pointing its own name at 127.0.0.1.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 
+/// The names under which this local cloud may be reached, beside those of the machine itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hosts {
+    /// The address that is listened on.
+    address: Option<IpAddr>,
+    /// Names that the user gave, lower-case.
+    names: Vec<String>,
+}
+
+impl Hosts {
+    /// Takes the listening address and the names that the user gave.
+    pub(super) fn new(address: Option<IpAddr>, names: &[String]) -> Self {
+        let names = names.iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect();
+        Self { address: address.map(|address| address.to_canonical()), names }
+    }
+
+    /// Whether a client that writes this `Host` means us. A page cannot point a name of its own at
+    /// a name in our list, and no name stands behind a plain address.
+    fn is_ours(&self, authority: &str) -> bool {
+        match host_of(authority) {
+            None => false,
+            Some(Host::Address(address)) => {
+                address.is_loopback()
+                    || self.address.is_some_and(|own| own == address || own.is_unspecified())
+            }
+            Some(Host::Name(name)) => {
+                is_loopback_name(&name) || self.names.iter().any(|own| is_same_or_below(&name, own))
+            }
+        }
+    }
+
+    /// Whether a page from there may ask: one of this machine, or one that was loaded from the very
+    /// address that is asked. Other addresses are other machines' pages.
+    fn is_own_origin(&self, origin: &str, asked: &[&str]) -> bool {
+        // Not `null`, which is what pages from files and frames without an origin say.
+        let Some((_, authority)) = origin.split_once("://") else { return false };
+        match host_of(authority) {
+            None => false,
+            Some(Host::Address(address)) if address.is_loopback() => true,
+            Some(Host::Name(name)) if is_loopback_name(&name) => true,
+            Some(_) => {
+                self.is_ours(authority) && asked.iter().all(|host| host.eq_ignore_ascii_case(authority))
+            }
+        }
+    }
+}
+
 /// Refuses what a web page sent, before any route sees it.
-pub(super) async fn refuse_web_pages(request: Request, next: Next) -> Response {
-    match fault(request.headers(), request.uri()) {
+pub(super) async fn refuse_web_pages(
+    State(hosts): State<Arc<Hosts>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match fault(&hosts, request.headers(), request.uri()) {
         None => next.run(request).await,
         Some(fault) => {
             tracing::warn!(fault, "a request was refused");
-            let text = format!("the local cloud answers clients on this machine only: {fault}\n");
+            let text = format!("the local cloud does not answer web pages and other names: {fault}\n");
             (StatusCode::FORBIDDEN, text).into_response()
         }
     }
 }
 
 /// Why a request may be a web page's.
-fn fault(headers: &HeaderMap, uri: &Uri) -> Option<&'static str> {
+fn fault(hosts: &Hosts, headers: &HeaderMap, uri: &Uri) -> Option<&'static str> {
     // All values of a header: who sends two must not choose which one is looked at.
-    let every = |name: &str, fits: fn(&str) -> bool| {
+    let every = |name: &str, fits: &dyn Fn(&str) -> bool| {
         headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(fits))
     };
     let addressed = headers.contains_key(header::HOST) || uri.authority().is_some();
     if !addressed
-        || !every(header::HOST.as_str(), is_this_machine)
-        || uri.authority().is_some_and(|authority| !is_this_machine(authority.as_str()))
+        || !every(header::HOST.as_str(), &|host| hosts.is_ours(host))
+        || uri.authority().is_some_and(|authority| !hosts.is_ours(authority.as_str()))
     {
-        return Some("its Host is another name than localhost");
+        return Some("its Host is neither localhost nor a name given with --allow-host");
     }
-    if !every(header::ORIGIN.as_str(), is_own_origin) {
+    let asked: Vec<_> =
+        headers.get_all(header::HOST).iter().filter_map(|value| value.to_str().ok()).collect();
+    if !every(header::ORIGIN.as_str(), &|origin| hosts.is_own_origin(origin, &asked)) {
         return Some("its Origin is not on this machine");
     }
-    if !every("sec-fetch-site", |site| !matches!(site, "cross-site" | "same-site")) {
+    if !every("sec-fetch-site", &|site| !matches!(site, "cross-site" | "same-site")) {
         return Some("another site sent it");
     }
     None
 }
 
-/// `http://localhost:3000`; not `null`, which is what pages from files and frames without an
-/// origin say.
-fn is_own_origin(origin: &str) -> bool {
-    origin.split_once("://").is_some_and(|(_, authority)| is_this_machine(authority))
+/// The host of `host` or `host:port`.
+enum Host {
+    Address(IpAddr),
+    /// Lower-case.
+    Name(String),
 }
 
-/// Whether `host` or `host:port` is an address of the loopback interface, or a name that browsers
-/// and resolvers keep for it (RFC 6761 §6.3). S3's clients write `bucket.localhost`.
-fn is_this_machine(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(literal) => {
-            let Some((address, port)) = literal.split_once(']') else { return false };
-            if !is_port(port) {
-                return false;
-            }
-            return address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-        }
-        None => {
-            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            if !is_port(port) {
-                return false;
-            }
-            host
-        }
-    };
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return address.is_loopback();
+fn host_of(authority: &str) -> Option<Host> {
+    if let Some(literal) = authority.strip_prefix('[') {
+        let (address, port) = literal.split_once(']')?;
+        let address: IpAddr = address.parse().ok()?;
+        return is_port(port).then(|| Host::Address(address.to_canonical()));
     }
-    let host = host.to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
+    let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+    if !is_port(port) || host.is_empty() {
+        return None;
+    }
+    Some(match host.parse::<IpAddr>() {
+        Ok(address) => Host::Address(address.to_canonical()),
+        Err(_) => Host::Name(host.to_ascii_lowercase()),
+    })
+}
+
+/// Names that browsers and resolvers keep for the loopback interface (RFC 6761 §6.3). S3's clients
+/// write `bucket.localhost`.
+fn is_loopback_name(name: &str) -> bool {
+    is_same_or_below(name, "localhost")
+}
+
+fn is_same_or_below(name: &str, own: &str) -> bool {
+    name.strip_suffix(own).is_some_and(|below| below.is_empty() || below.ends_with('.'))
 }
 
 /// Nothing, or `:` and a number.
@@ -95,7 +149,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().expect("a header value"));
         }
-        fault(&map, &Uri::from_static("/")).unwrap_or("let through")
+        fault(&Hosts::default(), &map, &Uri::from_static("/")).unwrap_or("let through")
     }
 
     #[test]
@@ -126,17 +180,21 @@ mod tests {
             "[::1",
             "",
         ] {
-            assert_eq!(check(&[("host", host)]), "its Host is another name than localhost", "{host}");
+            assert_eq!(
+                check(&[("host", host)]),
+                "its Host is neither localhost nor a name given with --allow-host",
+                "{host}"
+            );
         }
-        assert_eq!(check(&[]), "its Host is another name than localhost");
+        assert_eq!(check(&[]), "its Host is neither localhost nor a name given with --allow-host");
         assert_eq!(
             check(&[("host", "localhost"), ("host", "evil.example")]),
-            "its Host is another name than localhost"
+            "its Host is neither localhost nor a name given with --allow-host"
         );
         let absolute = Uri::from_static("http://evil.example/2015-03-31/functions");
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost".parse().expect("a header value"));
-        assert!(fault(&headers, &absolute).is_some());
+        assert!(fault(&Hosts::default(), &headers, &absolute).is_some());
     }
 
     #[test]
@@ -154,5 +212,34 @@ mod tests {
         assert_eq!(from("sec-fetch-site", "same-site"), "another site sent it");
         assert_eq!(from("sec-fetch-site", "same-origin"), "let through");
         assert_eq!(from("sec-fetch-site", "none"), "let through");
+    }
+
+    #[test]
+    fn a_cloud_for_others_has_their_names_for_it() {
+        let check = |listen: &str, host: &str, origin: Option<&str>| {
+            let address = listen.parse().expect("an address");
+            let hosts = Hosts::new(Some(address), &["Cloud.Example".to_owned()]);
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().expect("a header value"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().expect("a header value"));
+            }
+            fault(&hosts, &headers, &Uri::from_static("/")).is_none()
+        };
+        for host in ["192.168.1.5:4566", "cloud.example", "bucket.cloud.example:80", "localhost"] {
+            assert!(check("192.168.1.5", host, None), "{host}");
+        }
+        for host in ["192.168.1.6", "evil.example", "evilcloud.example", "cloud.example.evil", "10.0.0.1"] {
+            assert!(!check("192.168.1.5", host, None), "{host}");
+        }
+        // Listening everywhere, every plain address may be ours; a name is ours only when given.
+        assert!(check("0.0.0.0", "10.0.0.1:4566", None));
+        assert!(check("::", "[2001:db8::1]:4566", None));
+        assert!(!check("0.0.0.0", "evil.example", None));
+        // A page of our own address may ask it; a page of another machine may not.
+        assert!(check("0.0.0.0", "10.0.0.1:4566", Some("http://10.0.0.1:4566")));
+        assert!(!check("0.0.0.0", "10.0.0.1:4566", Some("http://10.0.0.2")));
+        assert!(!check("0.0.0.0", "10.0.0.1:4566", Some("http://cloud.example")));
+        assert!(check("0.0.0.0", "cloud.example", Some("https://cloud.example")));
     }
 }

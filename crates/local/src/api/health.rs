@@ -1,17 +1,16 @@
-//! Our own paths: "are you a layercake local cloud?", and the zips behind `Code.Location`.
+//! Our own path: "are you a layercake local cloud?" It asks for no signature, and tells strangers
+//! little.
+
+use std::net::SocketAddr;
 
 use axum::{
-    Json,
-    body::Body,
-    extract::{Path, State},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    Extension, Json,
+    extract::{ConnectInfo, State},
 };
-use layercake_core::hash::Sha256;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, served};
-use crate::store::StoreError;
+use super::Api;
+use crate::Signatures;
 
 /// Where to ask.
 pub(crate) const PATH: &str = "/_layercake/health";
@@ -21,35 +20,25 @@ pub(crate) const PATH: &str = "/_layercake/health";
 pub struct Health {
     /// The version of layercake.
     pub layercake: String,
-    /// The data directory.
+    /// The data directory; nothing for clients on other machines.
     pub data: String,
     /// `serving` or `embedded`.
     pub presence: String,
+    /// Whether requests must be signed with a key that it knows.
+    #[serde(default)]
+    pub signatures: bool,
 }
 
-pub(super) async fn answer_health(State(api): State<Api>) -> Json<Health> {
+pub(super) async fn answer_health(
+    State(api): State<Api>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+) -> Json<Health> {
+    // Where the folder is, is nobody's business who is not on this machine.
+    let is_near = peer.is_none_or(|Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback());
     Json(Health {
         layercake: env!("CARGO_PKG_VERSION").to_owned(),
-        data: api.cloud.store.root().to_string(),
+        data: if is_near { api.cloud.store.root().to_string() } else { String::new() },
         presence: api.presence.as_str().to_owned(),
+        signatures: api.keyring.signatures() == Signatures::Required,
     })
-}
-
-pub(super) async fn answer_blob(State(api): State<Api>, Path(sha256): Path<String>) -> Response {
-    let missing = || (StatusCode::NOT_FOUND, "no such file\n").into_response();
-    let Ok(sha256) = sha256.parse::<Sha256>() else {
-        return missing();
-    };
-    let store = &api.cloud.store;
-    let file = match served::opened(store, sha256, None, true).await {
-        Ok(file) => file,
-        Err(StoreError::Files { source }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return missing();
-        }
-        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    };
-    let size = file.size();
-    let headers =
-        [(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_LENGTH, size.to_string())];
-    (headers, Body::from_stream(served::stream(store, file, 0, size))).into_response()
 }

@@ -8,17 +8,20 @@ mod guard;
 mod health;
 mod iam;
 mod lambda;
+mod location;
 mod logs;
 mod model;
+mod owners;
 mod query;
 mod s3;
 mod served;
+mod signature;
 mod spool;
 mod sts;
 mod types;
 mod validate;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -34,7 +37,11 @@ use layercake_core::aws::Region;
 pub(crate) use error::{AwsError, answer};
 pub use health::Health;
 
-use crate::{Presence, service::Cloud};
+use crate::{
+    Access, Presence, Signatures,
+    service::{Caller, Cloud, Keyring},
+    store::{Scope, StoreError},
+};
 
 /// What every handler needs.
 #[derive(Clone)]
@@ -42,17 +49,35 @@ pub(crate) struct Api {
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) s3: s3s::service::S3Service,
     pub(crate) presence: Presence,
+    keyring: Arc<Keyring>,
+    links: location::LinkKey,
+}
+
+/// Who may come in, and where they come in.
+pub(crate) struct Reach<'a> {
+    pub(crate) access: &'a Access,
+    /// Where it listens; nothing when it has no socket.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl Api {
+    fn new(cloud: Arc<Cloud>, presence: Presence, access: &Access) -> Result<Self, StoreError> {
+        let s3 = s3::service(&cloud);
+        let keyring = Arc::new(Keyring::new(access, cloud.account.clone()));
+        let links = location::LinkKey::of(&cloud.store)?;
+        Ok(Self { cloud, s3, presence, keyring, links })
+    }
 }
 
 /// All services behind one address.
-pub(crate) fn router(cloud: Arc<Cloud>, presence: Presence) -> Router {
-    let s3 = s3::service(&cloud);
-    Router::new()
+pub(crate) fn router(cloud: Arc<Cloud>, presence: Presence, reach: &Reach<'_>) -> Result<Router, StoreError> {
+    let hosts = guard::Hosts::new(reach.address.map(|address| address.ip()), &reach.access.hosts);
+    Ok(Router::new()
         .route(health::PATH, get(health::answer_health))
-        .route("/_layercake/blobs/{sha256}", get(health::answer_blob))
+        .route(location::PATH, get(location::answer_blob))
         .fallback(dispatch)
-        .layer(middleware::from_fn(guard::refuse_web_pages))
-        .with_state(Api { cloud, s3, presence })
+        .layer(middleware::from_fn_with_state(Arc::new(hosts), guard::refuse_web_pages))
+        .with_state(Api::new(cloud, presence, reach.access)?))
 }
 
 /// The services there are.
@@ -80,32 +105,74 @@ async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static, req
 }
 
 async fn answered(api: Api, request: Request, request_id: String) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let credential = Credential::of(&parts.headers, &parts.uri);
-    let region = credential
-        .as_ref()
-        .and_then(|credential| credential.region.parse().ok())
-        .unwrap_or_else(default_region);
-    let scope = api.cloud.scope(region);
-    let signed_for = credential.as_ref().and_then(|credential| match credential.service.as_str() {
-        "lambda" => Some(Service::Lambda),
-        "s3" | "s3express" => Some(Service::S3),
-        "iam" => Some(Service::Iam),
-        "sts" => Some(Service::Sts),
-        "logs" => Some(Service::Logs),
-        _ => None,
-    });
+    let signed_for = credential.as_ref().and_then(Credential::service);
     if signed_for.is_none()
         && let Some(credential) = &credential
     {
         return no_such_service(&parts, &credential.service, &request_id);
     }
-    match signed_for.unwrap_or_else(|| by_path(&parts)) {
-        Service::Lambda => lambda::answer_request(&api, scope, parts, body, &request_id).await,
-        Service::S3 => s3::answer_request(&api, scope, parts, body).await,
-        Service::Logs => logs::answer_request(&api, scope, &parts, body, &request_id).await,
+    let service = signed_for.unwrap_or_else(|| by_path(&parts));
+    let (caller, body, fault) = match identified(&api, service, &parts, body, credential.as_ref()).await {
+        Ok(admitted) => admitted,
+        Err((refusal, rest)) => {
+            signature::drained(rest).await;
+            return refusal.response(service, &request_id);
+        }
+    };
+    let region =
+        credential.and_then(|credential| credential.region.parse().ok()).unwrap_or_else(default_region);
+    let scope = Scope { account: caller.account.clone(), region };
+    parts.extensions.insert(caller);
+    let answer = performed(&api, service, scope, parts, body, &request_id).await;
+    // Whoever read the body has stopped at an error, and answers as if the client had gone away.
+    match fault.get() {
+        Some(refusal) => refusal.response(service, &request_id),
+        None => answer,
+    }
+}
+
+/// Who sent the request: whoever signed it, or, where signatures do not matter, whoever it says.
+async fn identified(
+    api: &Api,
+    service: Service,
+    parts: &Parts,
+    body: Body,
+    credential: Option<&Credential>,
+) -> Result<(Caller, Body, signature::Fault), (signature::Refusal, Body)> {
+    let store = &api.cloud.store;
+    if api.keyring.signatures() == Signatures::Required {
+        let now = jiff::Timestamp::now();
+        let admitted = signature::admitted(service, &api.keyring, store, parts, body, now).await?;
+        return Ok((admitted.caller, admitted.body, admitted.fault));
+    }
+    match api.keyring.claimed(store, credential.map(|credential| credential.key.as_str())) {
+        Ok(caller) => Ok((caller, body, signature::Fault::default())),
+        Err(error) => Err((signature::Refusal::Store(error), body)),
+    }
+}
+
+async fn performed(
+    api: &Api,
+    service: Service,
+    scope: Scope,
+    parts: Parts,
+    body: Body,
+    request_id: &str,
+) -> Response {
+    match service {
+        Service::Lambda => lambda::answer_request(api, scope, parts, body, request_id).await,
+        Service::S3 => match owners::refusal(api, &scope, &parts, request_id) {
+            Some(refusal) => {
+                signature::drained(body).await;
+                refusal
+            }
+            None => s3::answer_request(api, scope, parts, body).await,
+        },
+        Service::Logs => logs::answer_request(api, scope, &parts, body, request_id).await,
         // Without a signature, IAM and STS tell each other apart by their actions.
-        Service::Iam | Service::Sts => query::answer_request(&api, &scope, &parts, body, &request_id).await,
+        Service::Iam | Service::Sts => query::answer_request(api, &scope, &parts, body, request_id).await,
     }
 }
 
@@ -161,6 +228,7 @@ fn default_region() -> Region {
 /// The credential scope of a signed request: `KEY/DATE/REGION/SERVICE/aws4_request`.
 #[derive(Debug, PartialEq, Eq)]
 struct Credential {
+    key: String,
     region: String,
     service: String,
 }
@@ -182,7 +250,22 @@ impl Credential {
         parts.next().filter(|last| *last == "aws4_request")?;
         let service = parts.next()?.to_owned();
         let region = parts.next()?.to_owned();
-        Some(Self { region, service })
+        parts.next()?;
+        let mut key: Vec<&str> = parts.collect();
+        key.reverse();
+        Some(Self { key: key.join("/"), region, service })
+    }
+
+    /// The service of ours that the request is for.
+    fn service(&self) -> Option<Service> {
+        match self.service.as_str() {
+            "lambda" => Some(Service::Lambda),
+            "s3" | "s3express" => Some(Service::S3),
+            "iam" => Some(Service::Iam),
+            "sts" => Some(Service::Sts),
+            "logs" => Some(Service::Logs),
+            _ => None,
+        }
     }
 }
 
@@ -207,12 +290,6 @@ async fn read_body(body: Body, limit: usize) -> Result<Result<Vec<u8>, u64>, axu
     Ok(if count <= limit as u64 { Ok(bytes) } else { Err(count) })
 }
 
-/// The address under which the client reached us, for links in answers.
-fn endpoint(parts: &Parts) -> String {
-    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    format!("http://{}", host.unwrap_or("127.0.0.1:4566"))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use http_body_util::BodyExt as _;
@@ -231,10 +308,11 @@ pub(crate) mod tests {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: Interpreters::default(),
+            access: Access::default(),
         };
         let cloud = crate::open(&config).expect("a cloud");
-        let s3 = s3::service(&cloud);
-        (folder, Api { cloud, s3, presence: Presence::Embedded })
+        let api = Api::new(cloud, Presence::Embedded, &config.access).expect("an API");
+        (folder, api)
     }
 
     fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request {
@@ -342,7 +420,7 @@ pub(crate) mod tests {
     fn the_credential_scope_says_region_and_service() {
         insta::assert_snapshot!(
             check("AWS4-HMAC-SHA256 Credential=AKIA/x/20261122/eu-central-1/lambda/aws4_request, SignedHeaders=host, Signature=0"),
-            @r#"Some(Credential { region: "eu-central-1", service: "lambda" })"#
+            @r#"Some(Credential { key: "AKIA/x", region: "eu-central-1", service: "lambda" })"#
         );
         insta::assert_snapshot!(check("Basic abc"), @"None");
     }

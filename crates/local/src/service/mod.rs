@@ -5,6 +5,7 @@
 //! error code (that is `api`), touches no file (that is `store`) and starts no process (that is
 //! `sandbox`).
 
+mod credentials;
 mod digest;
 mod error;
 mod functions;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use layercake_core::aws::{AccountId, Region};
 
+pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError};
 pub(crate) use functions::{
@@ -74,7 +76,8 @@ impl Cloud {
         Ok(cloud)
     }
 
-    /// The configured account in a region.
+    /// The configured account in a region, for tests without a caller.
+    #[cfg(test)]
     pub(crate) fn scope(&self, region: Region) -> Scope {
         Scope { account: self.account.clone(), region }
     }

@@ -25,6 +25,7 @@ mod objects;
 mod records;
 mod roles;
 mod schema;
+mod sessions;
 mod trees;
 mod versions;
 
@@ -55,6 +56,7 @@ pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
 pub(crate) use records::*;
+pub(crate) use sessions::SessionRecord;
 pub(crate) use trees::TreePin;
 pub(crate) use versions::{Publication, VersionDeletion};
 

@@ -118,6 +118,27 @@ const STEPS: &[&str] = &[
     CREATE INDEX layer_versions_by_code_size ON layer_versions (account, region,
         CASE WHEN json_valid(record) THEN json_extract(record, '$.code_size') ELSE 0 END);
 ",
+    "
+    CREATE TABLE secrets (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE sessions (
+        key TEXT NOT NULL PRIMARY KEY, expires INTEGER NOT NULL, record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE inline_policies (
+        account TEXT NOT NULL, role TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (account, role, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE policies (
+        account TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (account, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX role_policies_by_arn ON role_policies (account, arn, role);
+    ALTER TABLE log_groups ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE log_groups SET stored_bytes = (
+        SELECT COALESCE(SUM(LENGTH(CAST(message AS BLOB)) + 26), 0) FROM log_events
+        WHERE log_events.account = log_groups.account AND log_events.region = log_groups.region
+          AND log_events.log_group = log_groups.name
+    );
+",
 ];
 
 /// Sets the connection up and brings the tables to the newest version.

@@ -5,7 +5,9 @@
 use std::{process::Command, sync::OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use layercake_local::{Config, Handle, Interpreters, Presence, RetiredRuntimes, interpreters::SearchPlaces};
+use layercake_local::{
+    Access, Config, Handle, Interpreters, Presence, RetiredRuntimes, interpreters::SearchPlaces,
+};
 
 /// A local cloud in a folder of its own, on a port of its own.
 pub(crate) struct TestCloud {
@@ -25,6 +27,7 @@ pub(crate) fn config(data: &Utf8Path) -> Config {
         retired_runtimes: RetiredRuntimes::Refuse,
         presence: Presence::Serving,
         interpreters: interpreters(),
+        access: Access::default(),
     }
 }
 

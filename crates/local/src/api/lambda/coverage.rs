@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::Map;
 
-use super::{Call, HeaderMap, Lambda, operations};
+use super::{Call, HeaderMap, Lambda, Links, operations};
 use crate::api::{Api, model::Model, tests};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/coverage.md");
@@ -25,11 +25,13 @@ const NOTES: [(&str, &str); 5] = [
 ];
 
 async fn is_built(api: &Api, operation: &str) -> bool {
+    let (parts, ()) = http::Request::new(()).into_parts();
     let call = Call {
         api,
         scope: api.cloud.scope("us-east-1".parse().expect("a region")),
         request_id: "id",
-        endpoint: String::new(),
+        operation,
+        endpoint: Links::new(api, &parts),
         headers: HeaderMap::new(),
         input: Map::new(),
         zip: None,

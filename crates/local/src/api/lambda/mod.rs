@@ -30,7 +30,8 @@ use serde_json::{Map, Value};
 
 use self::operations::LambdaOperations;
 use super::{
-    Api, AwsError, answer, endpoint,
+    Api, AwsError, answer,
+    location::Links,
     model::{Found, Model, Operation},
     read_body,
     spool::{Spool, SpoolError},
@@ -49,7 +50,7 @@ struct Call<'a> {
     /// The operation's name.
     operation: &'a str,
     /// Where the client reached us.
-    endpoint: String,
+    endpoint: Links,
     headers: HeaderMap,
     input: Map<String, Value>,
     zip: Option<BlobWriter>,
@@ -153,7 +154,7 @@ async fn perform(
         scope,
         request_id,
         operation: found.name,
-        endpoint: endpoint(parts),
+        endpoint: Links::new(api, parts),
         headers: parts.headers.clone(),
         input: located_members(found, query, &parts.headers),
         zip: None,

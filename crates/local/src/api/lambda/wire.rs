@@ -6,7 +6,7 @@ use layercake_core::{
 };
 use serde_json::{Map, Value, json};
 
-use super::AwsError;
+use super::{AwsError, Links};
 use crate::{
     sandbox::runtime_version_arn,
     service::{FunctionRef, LambdaError, Qualifier, alias_arn},
@@ -160,7 +160,7 @@ pub(super) fn layer_version(scope: &Scope, record: &LayerVersionRecord) -> Map<S
 pub(super) fn layer_version_with_content(
     scope: &Scope,
     record: &LayerVersionRecord,
-    endpoint: &str,
+    endpoint: &Links,
 ) -> Value {
     let mut members = layer_version(scope, record);
     members.insert("LayerArn".to_owned(), layer_arn(scope, &record.name).into());
@@ -176,8 +176,8 @@ pub(super) fn layer_version_with_content(
 }
 
 /// Where the bytes of a zip can be fetched.
-pub(super) fn location(endpoint: &str, sha256: layercake_core::hash::Sha256) -> String {
-    format!("{endpoint}/_layercake/blobs/{}", sha256.to_hex())
+pub(super) fn location(endpoint: &Links, sha256: layercake_core::hash::Sha256) -> String {
+    endpoint.to_blob(sha256)
 }
 
 /// A function's configuration (FACTS.md §4). `arn` is as the caller named the function.

@@ -65,9 +65,11 @@ impl Harness {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: interpreters.clone(),
+            access: crate::Access::default(),
         };
         let cloud = crate::open(&config).expect("a cloud");
-        let router = api::router(std::sync::Arc::clone(&cloud), config.presence);
+        let reach = api::Reach { access: &config.access, address: None };
+        let router = api::router(std::sync::Arc::clone(&cloud), config.presence, &reach).expect("a router");
         Self { _folder: folder, router, interpreters, cloud }
     }
 

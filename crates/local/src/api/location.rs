@@ -1,0 +1,131 @@
+//! The links behind `Code.Location` and `Content.Location`: who has one may fetch the zip for ten
+//! minutes, as on AWS, and nobody can make one.
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use layercake_core::hash::Sha256;
+
+use super::{
+    Api, answer, served,
+    signature::{hex, hmac, is_hmac},
+};
+use crate::{
+    service::now,
+    store::{Store, StoreError},
+};
+
+/// Where the zips are.
+pub(super) const PATH: &str = "/_layercake/blobs/{sha256}";
+
+/// As on AWS.
+const MINUTES: i64 = 10;
+
+/// The data folder's key, with which links are sealed: a link outlives a restart.
+#[derive(Clone)]
+pub(super) struct LinkKey(Vec<u8>);
+
+impl LinkKey {
+    /// Reads it, or makes it at the first start.
+    pub(super) fn of(store: &Store) -> Result<Self, StoreError> {
+        let fresh = [*uuid::Uuid::new_v4().as_bytes(), *uuid::Uuid::new_v4().as_bytes()].concat();
+        Ok(Self(store.own_secret("links", &fresh)?))
+    }
+
+    fn sealed(sha256: Sha256, expires: i64) -> String {
+        format!("{}\n{expires}", sha256.to_hex())
+    }
+
+    fn query(&self, sha256: Sha256, expires: i64) -> String {
+        let seal = hex(&hmac(&self.0, Self::sealed(sha256, expires).as_bytes()));
+        format!("expires={expires}&seal={seal}")
+    }
+}
+
+/// Makes links with the address under which the client reached us.
+pub(super) struct Links {
+    endpoint: String,
+    key: LinkKey,
+}
+
+impl Links {
+    /// For the answer to one request.
+    pub(super) fn new(api: &Api, parts: &Parts) -> Self {
+        let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let endpoint = format!("http://{}", host.unwrap_or("127.0.0.1:4566"));
+        Self { endpoint, key: api.links.clone() }
+    }
+
+    /// Where the bytes of a zip can be fetched from now on.
+    pub(super) fn to_blob(&self, sha256: Sha256) -> String {
+        let expires = now() / 1000 + MINUTES * 60;
+        format!("{}/_layercake/blobs/{}?{}", self.endpoint, sha256.to_hex(), self.key.query(sha256, expires))
+    }
+}
+
+#[derive(serde::Deserialize)]
+pub(super) struct Seal {
+    expires: i64,
+    seal: String,
+}
+
+/// Answers who has a link.
+pub(super) async fn answer_blob(
+    State(api): State<Api>,
+    Path(sha256): Path<String>,
+    seal: Result<Query<Seal>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let Ok(sha256) = sha256.parse::<Sha256>() else { return denied("Access Denied") };
+    let Ok(Query(Seal { expires, seal })) = seal else { return denied("Access Denied") };
+    if !is_hmac(&api.links.0, LinkKey::sealed(sha256, expires).as_bytes(), &seal) {
+        return denied("Access Denied");
+    }
+    if expires <= now() / 1000 {
+        return denied("Request has expired");
+    }
+    let store = &api.cloud.store;
+    let file = match served::opened(store, sha256, None, true).await {
+        Ok(file) => file,
+        Err(StoreError::Files { source }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return (StatusCode::NOT_FOUND, "no such file\n").into_response();
+        }
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    };
+    let size = file.size();
+    let headers =
+        [(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_LENGTH, size.to_string())];
+    (headers, Body::from_stream(served::stream(store, file, 0, size))).into_response()
+}
+
+/// What S3 says of a presigned link that is no good.
+fn denied(message: &str) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code><Message>{message}</Message>\
+         <RequestId>{request_id}</RequestId></Error>"
+    );
+    answer(403, "application/xml", body, &request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_good_for_its_zip_and_time_alone() {
+        let key = LinkKey(b"key".to_vec());
+        let (zip, other) = (Sha256::of(b"zip"), Sha256::of(b"other"));
+        let query = key.query(zip, 600);
+        let seal = query.rsplit('=').next().unwrap_or_default();
+        let fits = |key: &LinkKey, sha256, expires| {
+            is_hmac(&key.0, LinkKey::sealed(sha256, expires).as_bytes(), seal)
+        };
+        assert!(fits(&key, zip, 600));
+        assert!(!fits(&key, other, 600));
+        assert!(!fits(&key, zip, 601));
+        assert!(!fits(&LinkKey(b"yek".to_vec()), zip, 600));
+    }
+}
