@@ -13,16 +13,19 @@
 
 mod archive;
 mod blobs;
+mod buckets;
 mod collect;
 mod functions;
 mod layers;
 mod lock;
 mod logs;
+mod object_listing;
 mod objects;
 mod records;
 mod roles;
 mod schema;
 mod trees;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
@@ -42,11 +45,13 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobWriter};
+pub(crate) use buckets::BucketQuery;
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
-pub(crate) use objects::ListedObjects;
+pub(crate) use object_listing::{Listed, ListedVersion, ListingQuery, VersionMarker};
+pub(crate) use objects::{Deleted, Deletion, NULL_VERSION, NewVersion};
 pub(crate) use records::*;
 pub(crate) use trees::TreePin;
 
