@@ -45,6 +45,12 @@ impl LinkKey {
     }
 }
 
+/// The address under which the client reached us, for links in answers.
+pub(super) fn endpoint(parts: &Parts) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    format!("http://{}", host.unwrap_or("127.0.0.1:4566"))
+}
+
 /// Makes links with the address under which the client reached us.
 pub(super) struct Links {
     endpoint: String,
@@ -54,9 +60,7 @@ pub(super) struct Links {
 impl Links {
     /// For the answer to one request.
     pub(super) fn new(api: &Api, parts: &Parts) -> Self {
-        let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-        let endpoint = format!("http://{}", host.unwrap_or("127.0.0.1:4566"));
-        Self { endpoint, key: api.links.clone() }
+        Self { endpoint: endpoint(parts), key: api.links.clone() }
     }
 
     /// Where the bytes of a zip can be fetched from now on.

@@ -107,6 +107,9 @@ pub(crate) enum LambdaError {
     /// The code of all functions and layers takes all the room there is.
     #[error("code storage full")]
     CodeStorageExceeded,
+    /// The version of the code's object is not there.
+    #[error("no such object version")]
+    NoSuchObjectVersion,
     /// Neither zip nor S3 object.
     #[error("no code given")]
     NoCode,
@@ -221,36 +224,87 @@ pub(crate) enum LogsError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObjectError {
     /// No such bucket.
-    #[error("no such bucket")]
-    NoSuchBucket,
+    #[error("no bucket `{name}`")]
+    NoSuchBucket { name: String },
+    /// The bucket is another account's.
+    #[error("access denied")]
+    AccessDenied,
+    /// A name that no bucket may have.
+    #[error("`{name}` is no name for a bucket")]
+    InvalidBucketName { name: String },
     /// No such object.
-    #[error("no such key")]
-    NoSuchKey,
+    #[error("no object `{key}`")]
+    NoSuchKey { key: String },
+    /// The current version is a delete marker.
+    #[error("object `{key}` is deleted")]
+    KeyDeleted { key: String, marker: String },
+    /// No such version of an object.
+    #[error("no version `{version}` of object `{key}`")]
+    NoSuchVersion { key: String, version: String },
+    /// Not a version id that S3 made.
+    #[error("`{version}` is no version id")]
+    InvalidVersion { version: String },
+    /// The version that is named is a delete marker; it was made at this time (in milliseconds).
+    #[error("version `{version}` is a delete marker")]
+    IsDeleteMarker { version: String, modified: i64 },
     /// No such upload.
-    #[error("no such upload")]
-    NoSuchUpload,
+    #[error("no upload `{id}`")]
+    NoSuchUpload { id: String },
     /// The caller has that bucket.
-    #[error("bucket is yours")]
-    BucketIsYours,
+    #[error("bucket `{name}` is yours")]
+    BucketIsYours { name: String },
     /// Somebody else has that bucket.
-    #[error("bucket exists")]
-    BucketExists,
+    #[error("bucket `{name}` exists")]
+    BucketExists { name: String },
     /// The bucket holds objects.
-    #[error("bucket not empty")]
-    BucketNotEmpty,
-    /// The object that a copy reads was replaced meanwhile.
-    #[error("the copied object has changed")]
-    ObjectChanged,
-    /// A part that was not uploaded, or with another ETag.
-    #[error("invalid part")]
-    InvalidPart,
+    #[error("bucket `{name}` is not empty")]
+    BucketNotEmpty { name: String, versioned: bool },
+    /// A condition of the request does not hold.
+    #[error("condition `{condition}` does not hold")]
+    PreconditionFailed { condition: &'static str },
+    /// The object was written to since the upload began that is to replace it.
+    #[error("object `{key}` was changed meanwhile")]
+    ChangedMeanwhile { key: String, condition: &'static str },
+    /// The copied object is too large for one copy.
+    #[error("too large to be copied at once")]
+    CopyTooLarge,
+    /// A part that was not uploaded, or with another ETag or checksum.
+    #[error("invalid part {number}")]
+    InvalidPart { upload: String, number: i32, etag: String },
     /// Parts not in ascending order.
     #[error("invalid part order")]
-    InvalidPartOrder,
+    InvalidPartOrder { upload: String },
     /// A part other than the last is smaller than 5 MiB.
-    #[error("part too small")]
-    PartTooSmall,
+    #[error("part {number} is too small")]
+    PartTooSmall { number: i32, etag: String, size: u64 },
+    /// The object's size is not the one that the client says.
+    #[error("the parts have another size together")]
+    OtherSize,
+    /// The object's checksum is not the one that the client says.
+    #[error("another {algorithm}")]
+    OtherChecksum { algorithm: String },
+    /// More tags than allowed.
+    #[error("more than {most} tags")]
+    TooManyTags { most: usize, of_bucket: bool },
+    /// A tag that breaks a rule.
+    #[error("invalid tag `{key}`")]
+    InvalidTag { key: String, value: Option<String>, why: TagFault },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What is wrong with a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TagFault {
+    /// Its key is empty, too long or has other characters than tags may have.
+    Key,
+    /// Its value is too long or has other characters than tags may have.
+    Value,
+    /// Its key is there twice.
+    Twice,
+    /// Its key begins with `aws:`, which is for AWS, on a bucket.
+    OfAwsOnBucket,
+    /// Its key begins with `aws:`, which is for AWS, on an object.
+    OfAwsOnObject,
 }

@@ -5,6 +5,7 @@
 //! error code (that is `api`), touches no file (that is `store`) and starts no process (that is
 //! `sandbox`).
 
+mod buckets;
 mod credentials;
 mod digest;
 mod error;
@@ -13,8 +14,11 @@ mod iam;
 mod invoke;
 mod layers;
 mod logs;
+mod object_tags;
 mod objects;
 mod packages;
+mod uploads;
+mod version_id;
 
 #[cfg(test)]
 mod tests;
@@ -23,9 +27,10 @@ use std::sync::Arc;
 
 use layercake_core::aws::{AccountId, Region};
 
+pub(crate) use buckets::{ListBuckets, Setting};
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
-pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError};
+pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError, TagFault};
 pub(crate) use functions::{
     AliasChanges, CODE_STORAGE_BYTES, CodeChange, FunctionChanges, FunctionRef, NewFunction, NewVersion,
     Qualifier, alias_arn,
@@ -34,8 +39,12 @@ pub(crate) use iam::NewRole;
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
-pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
+pub(crate) use object_tags::{check_bucket_tags, check_object_tags};
+pub(crate) use objects::{
+    Copied, DeleteRequest, NewObject, ObjectName, ObjectVersion, WriteCondition, is_etag,
+};
 pub(crate) use packages::Source;
+pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
 
 use crate::{
     RetiredRuntimes,

@@ -1,115 +1,138 @@
-//! S3's buckets, objects and multipart uploads.
+//! S3's objects and their versions.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use s3s::crypto::{Checksum as _, Md5};
-use uuid::Uuid;
-
 use super::{
     Cloud, ObjectError,
-    digest::{self, Digest, from_hex, to_hex},
+    digest::{DEFAULT_ALGORITHM, Digest, Digested},
     now,
+    version_id::{new_version_id, version_made},
 };
 use crate::store::{
-    Blob, BucketRecord, ListedObjects, ObjectHeaders, ObjectRecord, PartRecord, Scope, Store, UploadRecord,
+    Blob, Deleted, Deletion, Listed, ListedVersion, ListingQuery, NewVersion, ObjectHeaders,
+    ObjectPartRecord, ObjectRecord, ObjectTraits, Store, UploadRecord, VersionMarker,
 };
+use layercake_core::hash::Sha256;
+
+/// Which object: its bucket, its key and, when one is named, its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectName {
+    /// The bucket.
+    pub(crate) bucket: String,
+    /// The key.
+    pub(crate) key: String,
+    /// The version; without it the current one.
+    pub(crate) version: Option<String>,
+}
+
+/// An object that was found or made.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectVersion {
+    /// The version's id; `null` in buckets without versions.
+    pub(crate) id: String,
+    /// The object.
+    pub(crate) record: ObjectRecord,
+}
 
 /// An object that came in whole.
 pub(crate) struct NewObject {
+    /// Its bytes.
     pub(crate) blob: Blob,
     /// MD5 in hexadecimal.
     pub(crate) etag: String,
+    /// What the client said about it.
     pub(crate) headers: ObjectHeaders,
+    /// By algorithm, base64.
     pub(crate) checksums: BTreeMap<String, String>,
+    /// Class, encryption and tags.
+    pub(crate) traits: ObjectTraits,
 }
 
 /// What a copy takes over.
 pub(crate) struct Copied {
-    pub(crate) from_bucket: String,
-    pub(crate) from_key: String,
+    /// The original.
+    pub(crate) from: ObjectName,
+    /// The original's ETag when the request's conditions were held against it.
+    pub(crate) etag: String,
     /// Other headers than the original's.
     pub(crate) headers: Option<ObjectHeaders>,
-}
-
-/// What a part takes over.
-pub(crate) struct CopiedPart {
-    pub(crate) from_bucket: String,
-    pub(crate) from_key: String,
-    /// The object's ETag when the range was held against its size.
-    pub(crate) etag: String,
-    pub(crate) from: u64,
-    pub(crate) to: u64,
+    /// Class and encryption of the copy, and its tags if they are not the original's.
+    pub(crate) traits: ObjectTraits,
+    /// Whether the tags are the original's.
+    pub(crate) same_tags: bool,
+    /// The checksum that the copy is to have, when the client chooses one.
     pub(crate) checksum_algorithm: Option<String>,
 }
 
-/// A part as the completing request names it.
-pub(crate) struct CompletedPart {
-    pub(crate) number: i32,
-    /// Without quotes.
-    pub(crate) etag: String,
+/// One of the objects that a request deletes.
+#[derive(Clone, Debug)]
+pub(crate) struct DeleteRequest {
+    /// The key.
+    pub(crate) key: String,
+    /// The version; without it the current one.
+    pub(crate) version: Option<String>,
+    /// When it may be deleted.
+    pub(crate) condition: WriteCondition,
 }
 
-/// Which page of which objects.
-#[derive(Default)]
-pub(crate) struct ListingRequest {
-    pub(crate) prefix: String,
-    pub(crate) delimiter: String,
-    pub(crate) after: String,
-    pub(crate) limit: usize,
+/// When a write may happen (`If-Match`, `If-None-Match`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WriteCondition {
+    /// In any case.
+    #[default]
+    None,
+    /// If there is no object of the key.
+    Absent,
+    /// If there is one of the key.
+    Present,
+    /// If there is one of the key with this ETag, which has no quotes.
+    Match(String),
 }
 
-/// All parts but the last must have this many bytes.
-const LEAST_PART: u64 = 5 << 20;
+impl WriteCondition {
+    /// Holds it against what is current. A write that began at a time (in milliseconds) also asks
+    /// that nobody has written since.
+    pub(super) fn check(
+        &self,
+        key: &str,
+        there: Option<&ObjectRecord>,
+        since: Option<i64>,
+    ) -> Result<(), ObjectError> {
+        let missing = || ObjectError::NoSuchKey { key: key.to_owned() };
+        match (self, there) {
+            (Self::None, _) | (Self::Absent, None) | (Self::Present, Some(_)) => Ok(()),
+            (Self::Absent, Some(_)) => Err(ObjectError::PreconditionFailed { condition: "If-None-Match" }),
+            (Self::Present | Self::Match(_), None) => Err(missing()),
+            (Self::Match(etag), Some(there)) => {
+                if !is_etag(etag, &there.etag) {
+                    return Err(ObjectError::PreconditionFailed { condition: "If-Match" });
+                }
+                if since.is_some_and(|since| there.modified > since) {
+                    return Err(ObjectError::ChangedMeanwhile { key: key.to_owned(), condition: "If-Match" });
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a client's ETag, in quotes or not, is an object's.
+pub(crate) fn is_etag(said: &str, etag: &str) -> bool {
+    said.trim_matches('"') == etag
+}
+
+/// The largest object that one request copies.
+const LARGEST_COPY: u64 = 5 << 30;
 
 impl Cloud {
-    /// Creates a bucket in a region.
-    pub(crate) async fn create_bucket(&self, scope: Scope, name: String) -> Result<(), ObjectError> {
-        self.blocking(move |store| {
-            let record = BucketRecord {
-                name,
-                account: scope.account.to_string(),
-                region: scope.region.to_string(),
-                created: now(),
-            };
-            match store.create_bucket(&record)? {
-                None => Ok(()),
-                Some(there) if there.account != record.account => Err(ObjectError::BucketExists),
-                // The oldest region answers as it did before there were others.
-                Some(there) if there.region == "us-east-1" && record.region == "us-east-1" => Ok(()),
-                Some(_) => Err(ObjectError::BucketIsYours),
-            }
-        })
-        .await
-    }
-
-    /// One bucket.
-    pub(crate) fn bucket(&self, name: &str) -> Result<BucketRecord, ObjectError> {
-        self.store.bucket(name)?.ok_or(ObjectError::NoSuchBucket)
-    }
-
-    /// All buckets of the account, of every region.
-    pub(crate) fn buckets(&self) -> Result<Vec<BucketRecord>, ObjectError> {
-        Ok(self.store.buckets(self.account.as_str())?)
-    }
-
-    /// Deletes an empty bucket.
-    pub(crate) async fn delete_bucket(&self, name: String) -> Result<(), ObjectError> {
-        self.bucket(&name)?;
-        self.blocking(
-            move |store| {
-                if store.delete_bucket(&name)? { Ok(()) } else { Err(ObjectError::BucketNotEmpty) }
-            },
-        )
-        .await
-    }
-
     /// Keeps an object.
     pub(crate) async fn put_object(
         &self,
         bucket: String,
         key: String,
         new: NewObject,
-    ) -> Result<ObjectRecord, ObjectError> {
+        condition: WriteCondition,
+    ) -> Result<ObjectVersion, ObjectError> {
         self.blocking(move |store| {
             let record = ObjectRecord {
                 sha256: new.blob.sha256(),
@@ -119,254 +142,290 @@ impl Cloud {
                 headers: new.headers,
                 checksums: new.checksums,
                 composite: false,
+                traits: new.traits,
+                parts: 0,
             };
-            let there = store.put_object(&bucket, &key, &record)?;
+            let put = put(store, &bucket, &key, record, &condition);
             drop(new.blob);
-            if there { Ok(record) } else { Err(ObjectError::NoSuchBucket) }
+            put
         })
         .await
     }
 
-    /// One object.
-    pub(crate) fn object(&self, bucket: &str, key: &str) -> Result<ObjectRecord, ObjectError> {
-        self.bucket(bucket)?;
-        self.store.object(bucket, key)?.ok_or(ObjectError::NoSuchKey)
+    /// One object, or a version of it.
+    pub(crate) async fn object(&self, name: ObjectName) -> Result<ObjectVersion, ObjectError> {
+        self.blocking(move |store| find(store, &name)).await
     }
 
-    /// Copies an object; its bytes are shared.
+    /// Copies an object. Its bytes are shared; it counts as put whole even if the original was
+    /// uploaded in parts. Gives the copy and the original's version id.
     pub(crate) async fn copy_object(
         &self,
         bucket: String,
         key: String,
         copied: Copied,
-    ) -> Result<ObjectRecord, ObjectError> {
+        condition: WriteCondition,
+    ) -> Result<(ObjectVersion, String), ObjectError> {
         self.blocking(move |store| {
             // Held, so that deleting the original meanwhile leaves the bytes to the copy.
-            let (mut record, held) = hold_object(store, &copied.from_bucket, &copied.from_key)?;
+            let (original, held) = hold(store, &copied.from, &copied.etag)?;
+            let mut record = original.record;
+            if record.size > LARGEST_COPY {
+                return Err(ObjectError::CopyTooLarge);
+            }
+            let kept = record.checksums.keys().next().filter(|_| record.checksums.len() == 1).cloned();
+            let wanted = copied
+                .checksum_algorithm
+                .or_else(|| kept.clone())
+                .unwrap_or_else(|| DEFAULT_ALGORITHM.to_owned());
+            if record.parts > 0 || record.composite || kept.as_ref() != Some(&wanted) {
+                let digested = digest_blob(store, record.sha256, wanted)?;
+                record.etag = digested.md5;
+                record.checksums = digested.checksums;
+            }
+            record.composite = false;
+            record.parts = 0;
+            let tags = if copied.same_tags { record.traits.tags } else { copied.traits.tags };
+            record.traits = ObjectTraits { tags, ..copied.traits };
+            // Where a page is moved to belongs to the page and not to its content.
+            record.headers.standard.remove("x-amz-website-redirect-location");
             if let Some(headers) = copied.headers {
                 record.headers = headers;
             }
             record.modified = now();
-            let there = store.put_object(&bucket, &key, &record)?;
+            let copy = put(store, &bucket, &key, record, &condition)?;
             drop(held);
-            if there { Ok(record) } else { Err(ObjectError::NoSuchBucket) }
+            Ok((copy, original.id))
         })
         .await
     }
 
-    /// Makes a part of bytes `from` to `to` (without it) of an object, if that still has the ETag
-    /// that the caller saw.
-    pub(crate) async fn copy_part(
+    /// Deletes objects and versions; those that are not there count as deleted. Gives the outcome
+    /// of each, or why it may not be deleted.
+    pub(crate) async fn delete_objects(
         &self,
-        upload: String,
-        number: i32,
-        copied: CopiedPart,
-    ) -> Result<PartRecord, ObjectError> {
-        let new = self
-            .blocking(move |store| {
-                let (record, _held) = hold_object(store, &copied.from_bucket, &copied.from_key)?;
-                if record.etag != copied.etag {
-                    return Err(ObjectError::ObjectChanged);
+        bucket: String,
+        requests: Vec<DeleteRequest>,
+    ) -> Result<Vec<Result<Deleted, ObjectError>>, ObjectError> {
+        self.blocking(move |store| {
+            let now = now();
+            let mut outcomes: Vec<Option<Result<Deleted, ObjectError>>> = Vec::new();
+            let mut deletions = Vec::new();
+            let mut places = Vec::new();
+            for (place, request) in requests.iter().enumerate() {
+                let refused = request.version.as_deref().and_then(|version| check_version(version).err());
+                if refused.is_none() {
+                    places.push(place);
+                    deletions.push(Deletion {
+                        key: request.key.clone(),
+                        version: request.version.clone(),
+                        marker: new_version_id(now),
+                        now,
+                    });
                 }
-                let mut digest = Digest::new(copied.checksum_algorithm.as_slice());
-                let mut writer = store.new_blob()?;
-                let mut place = 0_u64;
-                store.read_blob(record.sha256, &mut |bytes| {
-                    let length = bytes.len() as u64;
-                    // The part of this piece that lies in the range.
-                    let start = usize::try_from(copied.from.saturating_sub(place).min(length)).unwrap_or(0);
-                    let end = usize::try_from(copied.to.saturating_sub(place).min(length)).unwrap_or(0);
-                    place += length;
-                    if start < end {
-                        digest.update(&bytes[start..end]);
-                        writer.write(&bytes[start..end])?;
+                outcomes.push(refused.map(Err));
+            }
+            let mut refusals = BTreeMap::new();
+            let mut allowed = |place: usize, there: Option<&ObjectRecord>| {
+                let request = &requests[places[place]];
+                match request.condition.check(&request.key, there, None) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        refusals.insert(place, error);
+                        false
                     }
-                    Ok(())
-                })?;
-                let digested = digest.finish();
-                Ok(NewObject {
-                    blob: writer.finish()?,
-                    etag: digested.md5,
-                    headers: ObjectHeaders::default(),
-                    checksums: digested.checksums,
-                })
-            })
-            .await?;
-        self.put_part(upload, number, new).await
-    }
-
-    /// Deletes objects; those that are not there count as deleted.
-    pub(crate) async fn delete_objects(&self, bucket: String, keys: Vec<String>) -> Result<(), ObjectError> {
-        self.bucket(&bucket)?;
-        self.blocking(move |store| Ok(store.delete_objects(&bucket, &keys)?)).await
-    }
-
-    /// Lists objects.
-    pub(crate) fn list_objects(
-        &self,
-        bucket: &str,
-        request: &ListingRequest,
-    ) -> Result<ListedObjects, ObjectError> {
-        self.bucket(bucket)?;
-        if request.limit == 0 {
-            return Ok(ListedObjects::default());
-        }
-        Ok(self.store.list_objects(
-            bucket,
-            &request.prefix,
-            &request.delimiter,
-            &request.after,
-            request.limit,
-        )?)
-    }
-
-    /// Begins a multipart upload and gives its id.
-    pub(crate) async fn create_upload(
-        &self,
-        bucket: String,
-        key: String,
-        mut record: UploadRecord,
-    ) -> Result<String, ObjectError> {
-        record.initiated = now();
-        let id = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        self.blocking(move |store| {
-            let there = store.create_upload(&bucket, &key, &id, &record)?;
-            if there { Ok(id) } else { Err(ObjectError::NoSuchBucket) }
-        })
-        .await
-    }
-
-    /// An upload that is not complete.
-    pub(crate) fn upload(&self, bucket: &str, key: &str, id: &str) -> Result<UploadRecord, ObjectError> {
-        self.bucket(bucket)?;
-        self.store.upload(bucket, key, id)?.ok_or(ObjectError::NoSuchUpload)
-    }
-
-    /// All uploads into a bucket.
-    pub(crate) fn uploads(
-        &self,
-        bucket: &str,
-        prefix: &str,
-    ) -> Result<Vec<(String, String, UploadRecord)>, ObjectError> {
-        self.bucket(bucket)?;
-        Ok(self.store.uploads(bucket, prefix)?)
-    }
-
-    /// Keeps a part.
-    pub(crate) async fn put_part(
-        &self,
-        upload: String,
-        number: i32,
-        new: NewObject,
-    ) -> Result<PartRecord, ObjectError> {
-        self.blocking(move |store| {
-            let part = PartRecord {
-                number,
-                sha256: new.blob.sha256(),
-                size: new.blob.size(),
-                etag: new.etag,
-                modified: now(),
-                checksums: new.checksums,
+                }
             };
-            let there = store.put_part(&upload, &part)?;
-            drop(new.blob);
-            if there { Ok(part) } else { Err(ObjectError::NoSuchUpload) }
-        })
-        .await
-    }
-
-    /// The parts of an upload.
-    pub(crate) fn parts(&self, upload: &str) -> Result<Vec<PartRecord>, ObjectError> {
-        Ok(self.store.parts(upload)?)
-    }
-
-    /// Makes an object of the parts named.
-    pub(crate) async fn complete_upload(
-        &self,
-        bucket: String,
-        key: String,
-        id: String,
-        wanted: Vec<CompletedPart>,
-    ) -> Result<ObjectRecord, ObjectError> {
-        let upload = self.upload(&bucket, &key, &id)?;
-        if wanted.windows(2).any(|pair| pair[0].number >= pair[1].number) {
-            return Err(ObjectError::InvalidPartOrder);
-        }
-        self.blocking(move |store| {
-            let uploaded = store.parts(&id)?;
-            let mut parts = Vec::new();
-            for want in &wanted {
-                let found = uploaded.iter().find(|part| part.number == want.number && part.etag == want.etag);
-                parts.push(found.ok_or(ObjectError::InvalidPart)?);
-            }
-            let Some((_, all_but_last)) = parts.split_last() else {
-                return Err(ObjectError::InvalidPart);
-            };
-            if all_but_last.iter().any(|part| part.size < LEAST_PART) {
-                return Err(ObjectError::PartTooSmall);
-            }
-            let composite = upload.checksum_type.as_deref() != Some("FULL_OBJECT");
-            let algorithm = upload.checksum_algorithm.as_deref();
-            let whole = algorithm.filter(|_| !composite).map(str::to_owned);
-            let mut writer = store.new_blob()?;
-            let mut digest = Digest::new(whole.as_slice());
-            let mut etags = Md5::new();
-            for part in &parts {
-                store.read_blob(part.sha256, &mut |bytes| {
-                    digest.update(bytes);
-                    writer.write(bytes)
-                })?;
-                etags.update(&from_hex(&part.etag));
-            }
-            let blob = writer.finish()?;
-            let mut checksums = digest.finish().checksums;
-            if let Some(algorithm) = algorithm.filter(|_| composite) {
-                let sums: Vec<_> = parts
-                    .iter()
-                    .filter_map(|part| part.checksums.get(algorithm).map(String::as_str))
-                    .collect();
-                if sums.len() == parts.len()
-                    && let Some(sum) = digest::composite(algorithm, &sums)
-                {
-                    checksums.insert(algorithm.to_owned(), sum);
+            let done = store
+                .delete_objects(&bucket, &deletions, &mut allowed)?
+                .ok_or(ObjectError::NoSuchBucket { name: bucket })?;
+            for (place, deleted) in done.into_iter().enumerate() {
+                let outcome = refusals.remove(&place).map_or(Ok(deleted), Err);
+                if let Some(slot) = outcomes.get_mut(places[place]) {
+                    *slot = Some(outcome);
                 }
             }
-            let record = ObjectRecord {
-                sha256: blob.sha256(),
-                size: blob.size(),
-                etag: format!("{}-{}", to_hex(&etags.finalize()), parts.len()),
-                modified: now(),
-                headers: upload.headers,
-                composite: composite && !checksums.is_empty(),
-                checksums,
-            };
-            let there = store.end_upload(&bucket, &key, &id, Some(&record))?;
-            drop(blob);
-            if there { Ok(record) } else { Err(ObjectError::NoSuchUpload) }
+            Ok(outcomes.into_iter().flatten().collect())
         })
         .await
     }
 
-    /// Throws an upload away.
-    pub(crate) async fn abort_upload(
+    /// Gives an object other tags.
+    pub(crate) async fn tag_object(
         &self,
-        bucket: String,
-        key: String,
-        id: String,
-    ) -> Result<(), ObjectError> {
-        self.bucket(&bucket)?;
+        name: ObjectName,
+        tags: BTreeMap<String, String>,
+    ) -> Result<ObjectVersion, ObjectError> {
         self.blocking(move |store| {
-            let there = store.end_upload(&bucket, &key, &id, None)?;
-            if there { Ok(()) } else { Err(ObjectError::NoSuchUpload) }
+            find(store, &name)?;
+            let changed =
+                store.change_object(&name.bucket, &name.key, name.version.as_deref(), &mut |record| {
+                    record.traits.tags = tags.clone();
+                })?;
+            let missing = || ObjectError::NoSuchKey { key: name.key.clone() };
+            let changed = changed.ok_or_else(missing)?;
+            Ok(ObjectVersion { id: changed.id, record: changed.record.ok_or_else(missing)? })
         })
         .await
+    }
+
+    /// The parts of an object behind a number, `limit` at most, and how many there are in all.
+    pub(crate) async fn object_parts(
+        &self,
+        name: ObjectName,
+        after: i32,
+        limit: usize,
+    ) -> Result<Vec<ObjectPartRecord>, ObjectError> {
+        self.blocking(move |store| {
+            let object = find(store, &name)?;
+            Ok(store.object_parts(&name.bucket, &name.key, &object.id, after, limit)?)
+        })
+        .await
+    }
+
+    /// Where the bytes of a part lie in an object: from, and to without it. Nothing when there is
+    /// no such part.
+    pub(crate) async fn part_range(
+        &self,
+        name: ObjectName,
+        number: i32,
+    ) -> Result<Option<(u64, u64)>, ObjectError> {
+        self.blocking(move |store| {
+            let object = find(store, &name)?;
+            if object.record.parts == 0 {
+                return Ok((number == 1).then_some((0, object.record.size)));
+            }
+            let mut from = 0;
+            for part in store.object_parts(&name.bucket, &name.key, &object.id, 0, usize::MAX)? {
+                if part.number == number {
+                    return Ok(Some((from, from + part.size)));
+                }
+                from += part.size;
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Lists current objects: key and record.
+    pub(crate) async fn list_objects(
+        &self,
+        bucket: String,
+        query: ListingQuery,
+    ) -> Result<Listed<(String, ObjectRecord)>, ObjectError> {
+        if query.limit == 0 {
+            return Ok(Listed::default());
+        }
+        self.blocking(move |store| Ok(store.list_objects(&bucket, &query)?)).await
+    }
+
+    /// Lists versions and delete markers. With a version id, from behind that of the key `after`.
+    pub(crate) async fn list_versions(
+        &self,
+        bucket: String,
+        query: ListingQuery,
+        marker: Option<String>,
+    ) -> Result<Listed<ListedVersion>, ObjectError> {
+        if query.limit == 0 {
+            return Ok(Listed::default());
+        }
+        let marker = match marker {
+            Some(id) => {
+                check_version(&id)?;
+                Some(VersionMarker { made: version_made(&id), id })
+            }
+            None => None,
+        };
+        self.blocking(move |store| Ok(store.list_versions(&bucket, &query, marker.as_ref())?)).await
+    }
+
+    /// Lists unfinished uploads: key, id and record. With an id, from behind that upload of the
+    /// key `after`.
+    pub(crate) async fn list_uploads(
+        &self,
+        bucket: String,
+        query: ListingQuery,
+        id: Option<String>,
+    ) -> Result<Listed<(String, String, UploadRecord)>, ObjectError> {
+        if query.limit == 0 {
+            return Ok(Listed::default());
+        }
+        self.blocking(move |store| Ok(store.list_uploads(&bucket, &query, id.as_deref())?)).await
     }
 }
 
-/// An object that a copy reads.
-fn hold_object(store: &Arc<Store>, bucket: &str, key: &str) -> Result<(ObjectRecord, Blob), ObjectError> {
-    if store.bucket(bucket)?.is_none() {
-        return Err(ObjectError::NoSuchBucket);
+/// Puts an object, if the condition holds.
+pub(super) fn put(
+    store: &Arc<Store>,
+    bucket: &str,
+    key: &str,
+    record: ObjectRecord,
+    condition: &WriteCondition,
+) -> Result<ObjectVersion, ObjectError> {
+    let id = new_version_id(record.modified);
+    let new = NewVersion { bucket, key, id: &id, record: &record, parts: &[] };
+    let mut refusal = None;
+    let put = store.put_object(&new, &mut |key, there| {
+        refusal = condition.check(key, there, None).err();
+        refusal.is_none()
+    })?;
+    match (put, refusal) {
+        (Some(id), _) => Ok(ObjectVersion { id, record }),
+        (None, Some(refusal)) => Err(refusal),
+        (None, None) => Err(ObjectError::NoSuchBucket { name: bucket.to_owned() }),
     }
-    store.hold_object(bucket, key)?.ok_or(ObjectError::NoSuchKey)
+}
+
+/// An object, or why there is none.
+pub(super) fn find(store: &Store, name: &ObjectName) -> Result<ObjectVersion, ObjectError> {
+    let ObjectName { bucket, key, version } = name;
+    let Some(found) = store.object(bucket, key, version.as_deref())? else {
+        return Err(match version {
+            None => ObjectError::NoSuchKey { key: key.clone() },
+            Some(version) => {
+                check_version(version)?;
+                ObjectError::NoSuchVersion { key: key.clone(), version: version.clone() }
+            }
+        });
+    };
+    match (found.record, version) {
+        (Some(record), _) => Ok(ObjectVersion { id: found.id, record }),
+        (None, None) => Err(ObjectError::KeyDeleted { key: key.clone(), marker: found.id }),
+        (None, Some(_)) => Err(ObjectError::IsDeleteMarker { version: found.id, modified: found.modified }),
+    }
+}
+
+/// An object that a copy reads, which must still be the one that the caller saw.
+pub(super) fn hold(
+    store: &Arc<Store>,
+    name: &ObjectName,
+    etag: &str,
+) -> Result<(ObjectVersion, Blob), ObjectError> {
+    let found = find(store, name)?;
+    let (record, blob) = store
+        .hold_object(&name.bucket, &name.key, Some(&found.id))?
+        .ok_or_else(|| ObjectError::NoSuchKey { key: name.key.clone() })?;
+    if record.etag != etag {
+        return Err(ObjectError::PreconditionFailed { condition: "x-amz-copy-source-If-Match" });
+    }
+    Ok((ObjectVersion { id: found.id, record }, blob))
+}
+
+/// Whether a text is the id of a version, there or gone.
+fn check_version(version: &str) -> Result<(), ObjectError> {
+    if version == crate::store::NULL_VERSION || version_made(version).is_some() {
+        Ok(())
+    } else {
+        Err(ObjectError::InvalidVersion { version: version.to_owned() })
+    }
+}
+
+/// MD5 and one checksum of a file of the store.
+fn digest_blob(store: &Store, sha256: Sha256, algorithm: String) -> Result<Digested, ObjectError> {
+    let mut digest = Digest::new(&[algorithm]);
+    store.read_blob(sha256, &mut |bytes| {
+        digest.update(bytes);
+        Ok(())
+    })?;
+    Ok(digest.finish())
 }

@@ -42,14 +42,16 @@ impl Cloud {
                 self.blocking(move |_| examine(writer.finish()?)).await
             }
             Source::Object { bucket, key, version } => {
-                if version.is_some() {
-                    return Err(LambdaError::NotBuilt { what: "S3 object versions".to_owned() });
-                }
                 self.blocking(move |store| {
                     if store.bucket(&bucket)?.is_none() {
                         return Err(LambdaError::NoSuchBucket);
                     }
-                    let (object, blob) = store.hold_object(&bucket, &key)?.ok_or(LambdaError::NoSuchKey)?;
+                    let missing = || match version {
+                        Some(_) => LambdaError::NoSuchObjectVersion,
+                        None => LambdaError::NoSuchKey,
+                    };
+                    let held = store.hold_object(&bucket, &key, version.as_deref())?;
+                    let (object, blob) = held.ok_or_else(missing)?;
                     // Packed data cannot be much larger than unpacked.
                     if object.size >= limits::UNZIPPED_BYTES {
                         return Err(LambdaError::UnzippedTooLarge);

@@ -10,7 +10,7 @@ use super::{invoke::check_event, *};
 use crate::{
     interpreters::Interpreters,
     sandbox::{Isolation, SandboxConfig},
-    store::{FunctionRecord, ObjectHeaders, State, Update},
+    store::{FunctionRecord, NewVersion, ObjectHeaders, ObjectTraits, State, Update},
 };
 
 fn cloud(data: &camino::Utf8Path) -> Arc<Cloud> {
@@ -284,7 +284,7 @@ async fn damaged_archives_are_refused_when_they_come_in() {
 async fn an_object_that_is_too_large_is_not_even_read() {
     let (_folder, data) = folder();
     let cloud = cloud(&data);
-    cloud.create_bucket(here(&cloud), "b".to_owned()).await.expect("a bucket");
+    cloud.create_bucket(here(&cloud), "bucket".to_owned(), Vec::new()).await.expect("a bucket");
     let mut writer = cloud.store.new_blob().expect("a writer");
     writer.write(&zip("text")).expect("room");
     let blob = writer.finish().expect("a blob");
@@ -292,16 +292,19 @@ async fn an_object_that_is_too_large_is_not_even_read() {
         etag: String::new(),
         headers: ObjectHeaders::default(),
         checksums: BTreeMap::new(),
+        traits: ObjectTraits::default(),
         blob,
     };
-    let mut record = cloud.put_object("b".to_owned(), "k".to_owned(), new).await.expect("an object");
+    let put = cloud.put_object("bucket".to_owned(), "k".to_owned(), new, WriteCondition::None);
+    let mut record = put.await.expect("an object").record;
     let take = async || {
-        let source = Source::Object { bucket: "b".to_owned(), key: "k".to_owned(), version: None };
+        let source = Source::Object { bucket: "bucket".to_owned(), key: "k".to_owned(), version: None };
         cloud.package(source).await.map(|_| ())
     };
     take().await.expect("small enough");
     record.size = 262_144_000;
-    cloud.store.put_object("b", "k", &record).expect("an object");
+    let larger = NewVersion { bucket: "bucket", key: "k", id: "v", record: &record, parts: &[] };
+    cloud.store.put_object(&larger, &mut |_, _| true).expect("an object");
     let refused = take().await.expect_err("too large");
     assert!(matches!(refused, LambdaError::UnzippedTooLarge), "{refused}");
 }

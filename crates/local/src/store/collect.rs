@@ -109,7 +109,7 @@ fn named(connection: &Connection, candidate: &Pinned) -> Result<(bool, bool), St
             let runs = runs(hex)?;
             let named = runs
                 || exists("SELECT 1 FROM layer_versions WHERE sha256 = ?1", hex)?
-                || exists("SELECT 1 FROM objects WHERE sha256 = ?1", hex)?
+                || exists("SELECT 1 FROM object_versions WHERE sha256 = ?1", hex)?
                 || exists("SELECT 1 FROM parts WHERE sha256 = ?1", hex)?;
             (named, runs)
         }

@@ -192,7 +192,7 @@ fn named_by(connection: &Connection, hex: &str) -> Result<Vec<String>, StoreErro
     ask("SELECT DISTINCT name, region FROM function_uses WHERE key = ?1", |row| {
         Ok(format!("function `{}` in {}", row.get::<_, String>(0)?, row.get::<_, String>(1)?))
     })?;
-    ask("SELECT bucket, key FROM objects WHERE sha256 = ?1", |row| {
+    ask("SELECT DISTINCT bucket, key FROM object_versions WHERE sha256 = ?1", |row| {
         Ok(format!("object `{}` of bucket `{}`", row.get::<_, String>(1)?, row.get::<_, String>(0)?))
     })?;
     Ok(all)

@@ -14,6 +14,7 @@
 mod aliases;
 mod archive;
 mod blobs;
+mod buckets;
 mod collect;
 mod damage;
 mod disk;
@@ -21,12 +22,14 @@ mod functions;
 mod layers;
 mod lock;
 mod logs;
+mod object_listing;
 mod objects;
 mod records;
 mod roles;
 mod schema;
 mod sessions;
 mod trees;
+mod uploads;
 mod versions;
 
 #[cfg(test)]
@@ -49,12 +52,14 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub(crate) use aliases::AliasError;
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobFile, BlobWriter};
+pub(crate) use buckets::BucketQuery;
 pub(crate) use damage::Watch;
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
-pub(crate) use objects::ListedObjects;
+pub(crate) use object_listing::{Listed, ListedVersion, ListingQuery, VersionMarker};
+pub(crate) use objects::{Deleted, Deletion, NULL_VERSION, NewVersion};
 pub(crate) use records::*;
 pub(crate) use sessions::SessionRecord;
 pub(crate) use trees::TreePin;

@@ -1,342 +1,343 @@
-//! Buckets, objects and unfinished multipart uploads.
+//! Objects and their versions. Every version is a row; of one key the newest has the least place
+//! and is marked as the latest, so that current objects are found without looking at old ones.
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
-    Blob, BucketRecord, ObjectRecord, PartRecord, Pinned, Store, StoreError, UploadRecord, from_json, to_json,
+    Blob, ObjectPartRecord, ObjectRecord, Pinned, Store, StoreError, Versioning, buckets::bucket, from_json,
+    to_json,
 };
 
-/// One page of a listing.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ListedObjects {
-    /// Objects, by key.
-    pub(crate) objects: Vec<(String, ObjectRecord)>,
-    /// What stands before the delimiter, by name.
-    pub(crate) common_prefixes: Vec<String>,
-    /// The last key or prefix of the page, when there is more.
-    pub(crate) more_after: Option<String>,
+/// The version of what was put while its bucket had no versions.
+pub(crate) const NULL_VERSION: &str = "null";
+
+/// An object on its way in.
+pub(crate) struct NewVersion<'a> {
+    /// The bucket.
+    pub(crate) bucket: &'a str,
+    /// The key.
+    pub(crate) key: &'a str,
+    /// The version's id, taken when the bucket has versions.
+    pub(crate) id: &'a str,
+    /// The object.
+    pub(crate) record: &'a ObjectRecord,
+    /// Its parts, when it was uploaded in parts.
+    pub(crate) parts: &'a [ObjectPartRecord],
 }
 
+/// A version of an object that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundVersion {
+    /// Its id.
+    pub(crate) id: String,
+    /// In milliseconds since 1970.
+    pub(crate) modified: i64,
+    /// Nothing for a delete marker.
+    pub(crate) record: Option<ObjectRecord>,
+}
+
+/// What is to be deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Deletion {
+    /// The key.
+    pub(crate) key: String,
+    /// One version; without it, whatever is current.
+    pub(crate) version: Option<String>,
+    /// The id of the delete marker, taken when the bucket has versions and none is named.
+    pub(crate) marker: String,
+    /// In milliseconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// What became of a [`Deletion`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deleted {
+    /// The object is gone, or was not there.
+    Object,
+    /// The version is gone, or was not there.
+    Version,
+    /// The version that is gone was a delete marker.
+    Marker,
+    /// There is a delete marker now, of this id.
+    Marked(String),
+    /// The caller's condition did not hold.
+    Refused,
+}
+
+/// Decides, inside of the transaction that changes it, on what is current.
+pub(crate) type Condition<'a> = &'a mut dyn FnMut(&str, Option<&ObjectRecord>) -> bool;
+
 impl Store {
-    /// Remembers a new bucket. Gives the one of that name when there is one.
-    pub(crate) fn create_bucket(&self, record: &BucketRecord) -> Result<Option<BucketRecord>, StoreError> {
-        self.write(|transaction| {
-            let added = transaction.execute(
-                "INSERT INTO buckets VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                params![record.name, record.account, record.region, record.created],
-            )?;
-            if added == 1 { Ok(None) } else { bucket(transaction, &record.name) }
-        })
-    }
-
-    /// One bucket.
-    pub(crate) fn bucket(&self, name: &str) -> Result<Option<BucketRecord>, StoreError> {
-        self.read(|connection| bucket(connection, name))
-    }
-
-    /// All buckets of an account, by name.
-    pub(crate) fn buckets(&self, account: &str) -> Result<Vec<BucketRecord>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT name, account, region, created FROM buckets WHERE account = ?1 ORDER BY name",
-            )?;
-            let rows = statement.query_map(params![account], bucket_row)?;
-            Ok(rows.collect::<Result<Vec<_>, _>>()?)
-        })
-    }
-
-    /// Forgets an empty bucket. False when it holds objects.
-    pub(crate) fn delete_bucket(&self, name: &str) -> Result<bool, StoreError> {
-        let parts = self.write(|transaction| {
-            if transaction.prepare_cached("SELECT 1 FROM objects WHERE bucket = ?1")?.exists([name])? {
-                return Ok(None);
-            }
-            let mut dropped = Vec::new();
-            let mut statement = transaction.prepare("SELECT id FROM uploads WHERE bucket = ?1")?;
-            for id in statement.query_map([name], |row| row.get::<_, String>(0))? {
-                dropped.extend(drop_parts(transaction, &id?)?);
-            }
-            transaction.execute("DELETE FROM uploads WHERE bucket = ?1", [name])?;
-            transaction.execute("DELETE FROM buckets WHERE name = ?1", [name])?;
-            Ok(Some(dropped))
-        })?;
-        let empty = parts.is_some();
-        self.collect(parts.into_iter().flatten());
-        Ok(empty)
-    }
-
-    /// Remembers an object, in place of one of the same key. False when there is no such bucket.
+    /// Remembers an object: as a version of its own, or in place of the version `null`. Gives the
+    /// version's id; nothing when there is no such bucket or `allowed` says no.
     pub(crate) fn put_object(
+        &self,
+        new: &NewVersion<'_>,
+        allowed: Condition<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        let put = self.write(|transaction| put(transaction, new, allowed))?;
+        let (id, dropped) = put.unzip();
+        self.collect(dropped.flatten());
+        Ok(id)
+    }
+
+    /// One version of an object, or the current one. It may be a delete marker.
+    pub(crate) fn object(
         &self,
         bucket: &str,
         key: &str,
-        record: &ObjectRecord,
-    ) -> Result<bool, StoreError> {
-        let replaced = self.write(|transaction| {
-            if self::bucket(transaction, bucket)?.is_none() {
-                return Ok(None);
-            }
-            put(transaction, bucket, key, record).map(Some)
-        })?;
-        let there = replaced.is_some();
-        self.collect(replaced.flatten());
-        Ok(there)
+        version: Option<&str>,
+    ) -> Result<Option<FoundVersion>, StoreError> {
+        self.read(|connection| found(connection, bucket, key, version))
     }
 
-    /// One object.
-    pub(crate) fn object(&self, bucket: &str, key: &str) -> Result<Option<ObjectRecord>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT record FROM objects WHERE bucket = ?1 AND key = ?2")?
-                .query_row([bucket, key], |row| row.get::<_, String>(0))
-                .optional()?
-                .map(|text| from_json(&text, &format!("object `{bucket}/{key}`")))
-                .transpose()
-        })
-    }
-
-    /// One object, and its bytes, which stay while they are held.
+    /// One version of an object, or the current one, and its bytes, which stay while they are
+    /// held. Nothing when it is not there or is a delete marker.
     pub(crate) fn hold_object(
         self: &Arc<Self>,
         bucket: &str,
         key: &str,
+        version: Option<&str>,
     ) -> Result<Option<(ObjectRecord, Blob)>, StoreError> {
-        self.hold(|store| store.object(bucket, key), |record| (record.sha256, record.size))
+        self.hold(
+            |store| Ok(store.object(bucket, key, version)?.and_then(|found| found.record)),
+            |record| (record.sha256, record.size),
+        )
     }
 
-    /// Forgets objects; those that are not there count as forgotten.
-    pub(crate) fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<(), StoreError> {
-        let dropped = self.write(|transaction| {
-            let mut dropped = Vec::new();
-            let mut delete = transaction
-                .prepare_cached("DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING sha256")?;
-            for key in keys {
-                let found = delete.query_map([bucket, key], |row| row.get::<_, String>(0))?;
-                for sha256 in found {
-                    dropped.push(Pinned::Blob(sha256?));
-                }
-            }
-            Ok(dropped)
-        })?;
-        self.collect(dropped);
-        Ok(())
-    }
-
-    /// One page of the objects whose key begins with `prefix`, from behind `after`; keys that
-    /// hold `delimiter` behind the prefix count once for all that share what stands before it.
-    pub(crate) fn list_objects(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        delimiter: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<ListedObjects, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT key, record FROM objects
-                 WHERE bucket = ?1 AND (key > ?2 OR (?4 AND key = ?2)) AND key < ?5
-                   AND SUBSTR(key, 1, LENGTH(?3)) = ?3
-                 ORDER BY key LIMIT 256",
-            )?;
-            let mut page = ListedObjects::default();
-            let mut last = String::new();
-            // Where to go on: behind a key, or at the first key behind all that share a prefix.
-            let mut from = if after < prefix { (prefix.to_owned(), true) } else { (after.to_owned(), false) };
-            if !delimiter.is_empty() && after.len() > prefix.len() && after.ends_with(delimiter) {
-                from = (behind_all(after), true);
-            }
-            loop {
-                let rows = statement
-                    .query_map(params![bucket, from.0, prefix, from.1, behind_all(prefix)], |row| {
-                        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-                    })?
-                    .collect::<Result<Vec<_>, _>>()?;
-                let Some((newest, _)) = rows.last() else {
-                    return Ok(page);
-                };
-                from = (newest.clone(), false);
-                for (key, record) in rows {
-                    let rest = key.get(prefix.len()..).unwrap_or_default();
-                    let cut = if delimiter.is_empty() { None } else { rest.find(delimiter) };
-                    if page.objects.len() + page.common_prefixes.len() >= limit {
-                        page.more_after = Some(last);
-                        return Ok(page);
-                    }
-                    if let Some(cut) = cut {
-                        let common = format!("{prefix}{}", &rest[..cut + delimiter.len()]);
-                        from = (behind_all(&common), true);
-                        last.clone_from(&common);
-                        page.common_prefixes.push(common);
-                        break;
-                    }
-                    let parsed = from_json(&record, &format!("object `{bucket}/{key}`"))?;
-                    last.clone_from(&key);
-                    page.objects.push((key, parsed));
-                }
-            }
-        })
-    }
-
-    /// Remembers a new multipart upload. False when there is no such bucket.
-    pub(crate) fn create_upload(
+    /// Changes what is known of a version, not its bytes. Nothing when it is not there.
+    pub(crate) fn change_object(
         &self,
         bucket: &str,
         key: &str,
-        id: &str,
-        record: &UploadRecord,
-    ) -> Result<bool, StoreError> {
-        let text = to_json(record)?;
+        version: Option<&str>,
+        change: &mut dyn FnMut(&mut ObjectRecord),
+    ) -> Result<Option<FoundVersion>, StoreError> {
         self.write(|transaction| {
-            Ok(transaction.execute(
-                "INSERT INTO uploads SELECT name, ?2, ?3, ?4 FROM buckets WHERE name = ?1",
-                params![bucket, key, id, text],
-            )? == 1)
+            let Some(mut version) = found(transaction, bucket, key, version)? else {
+                return Ok(None);
+            };
+            if let Some(record) = &mut version.record {
+                change(record);
+                transaction.execute(
+                    "UPDATE object_versions SET record = ?4 WHERE bucket = ?1 AND key = ?2 AND version = ?3",
+                    params![bucket, key, version.id, to_json(record)?],
+                )?;
+            }
+            Ok(Some(version))
         })
     }
 
-    /// One upload.
-    pub(crate) fn upload(
+    /// The parts of an object that was uploaded in parts: those behind `after`, `limit` at most.
+    pub(crate) fn object_parts(
         &self,
         bucket: &str,
         key: &str,
-        id: &str,
-    ) -> Result<Option<UploadRecord>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT record FROM uploads WHERE bucket = ?1 AND key = ?2 AND id = ?3")?
-                .query_row([bucket, key, id], |row| row.get::<_, String>(0))
-                .optional()?
-                .map(|text| from_json(&text, &format!("upload `{id}`")))
-                .transpose()
-        })
-    }
-
-    /// All uploads into a bucket whose key begins with `prefix`: key, id, record.
-    pub(crate) fn uploads(
-        &self,
-        bucket: &str,
-        prefix: &str,
-    ) -> Result<Vec<(String, String, UploadRecord)>, StoreError> {
+        version: &str,
+        after: i32,
+        limit: usize,
+    ) -> Result<Vec<ObjectPartRecord>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT key, id, record FROM uploads
-                 WHERE bucket = ?1 AND SUBSTR(key, 1, LENGTH(?2)) = ?2 ORDER BY key, id",
+                "SELECT record FROM object_parts
+                 WHERE bucket = ?1 AND key = ?2 AND version = ?3 AND number > ?4 ORDER BY number LIMIT ?5",
             )?;
-            let rows = statement.query_map([bucket, prefix], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-            })?;
-            rows.map(|row| {
-                let (key, id, text) = row?;
-                let record = from_json(&text, &format!("upload `{id}`"))?;
-                Ok((key, id, record))
-            })
-            .collect()
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement
+                .query_map(params![bucket, key, version, after, limit], |row| row.get::<_, String>(0))?;
+            rows.map(|row| from_json(&row?, "a part of an object")).collect()
         })
     }
 
-    /// Remembers a part, in place of one of the same number. False when there is no such upload.
-    pub(crate) fn put_part(&self, upload: &str, part: &PartRecord) -> Result<bool, StoreError> {
-        let text = to_json(part)?;
-        let replaced = self.write(|transaction| {
-            if !transaction.prepare_cached("SELECT 1 FROM uploads WHERE id = ?1")?.exists([upload])? {
-                return Ok(None);
-            }
-            let replaced: Option<String> = transaction
-                .query_row(
-                    "SELECT sha256 FROM parts WHERE upload = ?1 AND number = ?2",
-                    params![upload, part.number],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            transaction.execute(
-                "INSERT OR REPLACE INTO parts VALUES (?1, ?2, ?3, ?4)",
-                params![upload, part.number, part.sha256.to_hex(), text],
-            )?;
-            Ok(Some(replaced.map(Pinned::Blob)))
-        })?;
-        let there = replaced.is_some();
-        self.collect(replaced.flatten());
-        Ok(there)
-    }
-
-    /// The parts of an upload, by number.
-    pub(crate) fn parts(&self, upload: &str) -> Result<Vec<PartRecord>, StoreError> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT record FROM parts WHERE upload = ?1 ORDER BY number")?;
-            let rows = statement.query_map([upload], |row| row.get::<_, String>(0))?;
-            rows.map(|row| from_json(&row?, "a part")).collect()
-        })
-    }
-
-    /// Ends an upload; with an object, that takes its place in the same step. False when there is
-    /// no such upload.
-    pub(crate) fn end_upload(
+    /// Deletes objects and versions, all in one transaction. `allowed` is asked for those without
+    /// a version, by their place in the list. Nothing when there is no such bucket.
+    pub(crate) fn delete_objects(
         &self,
         bucket: &str,
-        key: &str,
-        id: &str,
-        object: Option<&ObjectRecord>,
-    ) -> Result<bool, StoreError> {
-        let dropped = self.write(|transaction| {
-            let ended = transaction.execute(
-                "DELETE FROM uploads WHERE bucket = ?1 AND key = ?2 AND id = ?3",
-                [bucket, key, id],
-            )?;
-            if ended == 0 {
+        deletions: &[Deletion],
+        allowed: &mut dyn FnMut(usize, Option<&ObjectRecord>) -> bool,
+    ) -> Result<Option<Vec<Deleted>>, StoreError> {
+        let done = self.write(|transaction| {
+            let Some(record) = self::bucket(transaction, bucket)? else {
                 return Ok(None);
+            };
+            let mut dropped = Vec::new();
+            let mut outcomes = Vec::new();
+            for (place, deletion) in deletions.iter().enumerate() {
+                let mut allowed = |there: Option<&ObjectRecord>| allowed(place, there);
+                let deleting = Deleting { transaction, bucket, versioning: record.versioning };
+                outcomes.push(deleting.delete(deletion, &mut allowed, &mut dropped)?);
             }
-            let mut dropped = drop_parts(transaction, id)?;
-            if let Some(record) = object {
-                dropped.extend(put(transaction, bucket, key, record)?);
-            }
-            Ok(Some(dropped))
+            Ok(Some((outcomes, dropped)))
         })?;
-        let there = dropped.is_some();
+        let (outcomes, dropped) = done.unzip();
         self.collect(dropped.into_iter().flatten());
-        Ok(there)
+        Ok(outcomes)
     }
 }
 
-/// The least text that is greater than everything that begins with `prefix`.
-fn behind_all(prefix: &str) -> String {
-    format!("{prefix}\u{10ffff}")
+/// One deletion in its transaction.
+struct Deleting<'a> {
+    transaction: &'a Transaction<'a>,
+    bucket: &'a str,
+    versioning: Option<Versioning>,
 }
 
-fn bucket(connection: &rusqlite::Connection, name: &str) -> Result<Option<BucketRecord>, StoreError> {
-    Ok(connection
-        .prepare_cached("SELECT name, account, region, created FROM buckets WHERE name = ?1")?
-        .query_row([name], bucket_row)
-        .optional()?)
+impl Deleting<'_> {
+    fn delete(
+        &self,
+        deletion: &Deletion,
+        allowed: &mut dyn FnMut(Option<&ObjectRecord>) -> bool,
+        dropped: &mut Vec<Pinned>,
+    ) -> Result<Deleted, StoreError> {
+        let Self { transaction, bucket, versioning } = *self;
+        let key = &deletion.key;
+        let there = found(transaction, bucket, key, deletion.version.as_deref())?;
+        if !allowed(there.as_ref().and_then(|version| version.record.as_ref())) {
+            return Ok(Deleted::Refused);
+        }
+        if let Some(version) = &deletion.version {
+            dropped.extend(remove(transaction, bucket, key, version)?);
+            let was_marker = there.is_some_and(|version| version.record.is_none());
+            return Ok(if was_marker { Deleted::Marker } else { Deleted::Version });
+        }
+        let id = match versioning {
+            None => {
+                dropped.extend(remove(transaction, bucket, key, NULL_VERSION)?);
+                return Ok(Deleted::Object);
+            }
+            Some(Versioning::Enabled) => deletion.marker.as_str(),
+            Some(Versioning::Suspended) => {
+                dropped.extend(remove(transaction, bucket, key, NULL_VERSION)?);
+                NULL_VERSION
+            }
+        };
+        insert(transaction, &Row { bucket, key, id, modified: deletion.now, record: None })?;
+        Ok(Deleted::Marked(id.to_owned()))
+    }
 }
 
-fn bucket_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BucketRecord> {
-    Ok(BucketRecord { name: row.get(0)?, account: row.get(1)?, region: row.get(2)?, created: row.get(3)? })
+/// A version as it is written.
+struct Row<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    id: &'a str,
+    modified: i64,
+    record: Option<&'a ObjectRecord>,
 }
 
-fn put(
+/// Adds an object; gives the version's id and what it replaced. Nothing when there is no such
+/// bucket or `allowed` says no.
+pub(super) fn put(
+    transaction: &Transaction<'_>,
+    new: &NewVersion<'_>,
+    allowed: Condition<'_>,
+) -> Result<Option<(String, Option<Pinned>)>, StoreError> {
+    let NewVersion { bucket, key, .. } = *new;
+    let Some(there) = self::bucket(transaction, bucket)? else {
+        return Ok(None);
+    };
+    let current = found(transaction, bucket, key, None)?.and_then(|version| version.record);
+    if !allowed(key, current.as_ref()) {
+        return Ok(None);
+    }
+    let versioned = there.versioning == Some(Versioning::Enabled);
+    let id = if versioned { new.id } else { NULL_VERSION };
+    let replaced = if versioned { None } else { remove(transaction, bucket, key, id)? };
+    insert(transaction, &Row { bucket, key, id, modified: new.record.modified, record: Some(new.record) })?;
+    let mut statement = transaction.prepare_cached("INSERT INTO object_parts VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for part in new.parts {
+        statement.execute(params![bucket, key, id, part.number, to_json(part)?])?;
+    }
+    Ok(Some((id.to_owned(), replaced)))
+}
+
+/// Puts a version in front of all others of its key.
+fn insert(transaction: &Transaction<'_>, row: &Row<'_>) -> Result<(), StoreError> {
+    let Row { bucket, key, id, modified, record } = *row;
+    transaction
+        .prepare_cached(
+            "UPDATE object_versions SET latest = 0 WHERE bucket = ?1 AND key = ?2 AND latest = 1",
+        )?
+        .execute([bucket, key])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO object_versions
+             SELECT ?1, ?2, COALESCE(MIN(place), 1) - 1, ?3, 1, ?4, ?5, ?6
+             FROM object_versions WHERE bucket = ?1 AND key = ?2",
+        )?
+        .execute(params![
+            bucket,
+            key,
+            id,
+            modified,
+            record.map(|record| record.sha256.to_hex()),
+            record.map(to_json).transpose()?
+        ])?;
+    Ok(())
+}
+
+/// Removes a version and makes the one behind it the latest, if it was that. Gives its bytes.
+fn remove(
     transaction: &Transaction<'_>,
     bucket: &str,
     key: &str,
-    record: &ObjectRecord,
+    version: &str,
 ) -> Result<Option<Pinned>, StoreError> {
-    let replaced: Option<String> = transaction
-        .query_row("SELECT sha256 FROM objects WHERE bucket = ?1 AND key = ?2", [bucket, key], |row| {
-            row.get(0)
-        })
+    let removed: Option<(bool, Option<String>)> = transaction
+        .prepare_cached(
+            "DELETE FROM object_versions WHERE bucket = ?1 AND key = ?2 AND version = ?3
+             RETURNING latest, sha256",
+        )?
+        .query_row([bucket, key, version], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    transaction.execute(
-        "INSERT OR REPLACE INTO objects VALUES (?1, ?2, ?3, ?4)",
-        params![bucket, key, record.sha256.to_hex(), to_json(record)?],
-    )?;
-    Ok(replaced.map(Pinned::Blob))
+    let Some((latest, sha256)) = removed else {
+        return Ok(None);
+    };
+    if latest {
+        transaction
+            .prepare_cached(
+                "UPDATE object_versions SET latest = 1 WHERE bucket = ?1 AND key = ?2 AND place =
+                    (SELECT MIN(place) FROM object_versions WHERE bucket = ?1 AND key = ?2)",
+            )?
+            .execute([bucket, key])?;
+    }
+    transaction
+        .prepare_cached("DELETE FROM object_parts WHERE bucket = ?1 AND key = ?2 AND version = ?3")?
+        .execute([bucket, key, version])?;
+    Ok(sha256.map(Pinned::Blob))
 }
 
-fn drop_parts(transaction: &Transaction<'_>, upload: &str) -> Result<Vec<Pinned>, StoreError> {
-    let mut statement = transaction.prepare_cached("DELETE FROM parts WHERE upload = ?1 RETURNING sha256")?;
-    let rows = statement.query_map([upload], |row| row.get::<_, String>(0))?;
-    rows.map(|row| Ok(Pinned::Blob(row?))).collect()
+/// One version of an object, or the current one.
+fn found(
+    connection: &Connection,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Option<FoundVersion>, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
+    };
+    let row = match version {
+        Some(version) => connection
+            .prepare_cached(
+                "SELECT version, modified, record FROM object_versions
+                 WHERE bucket = ?1 AND key = ?2 AND version = ?3",
+            )?
+            .query_row([bucket, key, version], read),
+        // The latest has the least place.
+        None => connection
+            .prepare_cached(
+                "SELECT version, modified, record FROM object_versions
+                 WHERE bucket = ?1 AND key = ?2 ORDER BY place LIMIT 1",
+            )?
+            .query_row([bucket, key], read),
+    };
+    let Some((id, modified, record)) = row.optional()? else {
+        return Ok(None);
+    };
+    let record = record.map(|text| from_json(&text, &format!("object `{bucket}/{key}`"))).transpose()?;
+    Ok(Some(FoundVersion { id, modified, record }))
 }

@@ -241,6 +241,30 @@ pub(crate) struct BucketRecord {
     pub(crate) region: String,
     /// In milliseconds since 1970.
     pub(crate) created: i64,
+    /// Whether its objects have versions; nothing when they never had.
+    pub(crate) versioning: Option<Versioning>,
+}
+
+/// Whether a bucket's objects get versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Versioning {
+    /// Every object that is put is a version of its own.
+    Enabled,
+    /// What is put is the version `null`; older versions stay.
+    Suspended,
+}
+
+/// How an object says that it is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EncryptionRecord {
+    /// `AES256`, `aws:kms` or `aws:kms:dsse`.
+    pub(crate) algorithm: String,
+    /// The KMS key as the client named it.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+    /// Whether a bucket key is used.
+    #[serde(default)]
+    pub(crate) bucket_key: bool,
 }
 
 /// What a client said about an object and gets back with it.
@@ -273,6 +297,38 @@ pub(crate) struct ObjectRecord {
     /// Whether the checksums are of the parts' checksums.
     #[serde(default)]
     pub(crate) composite: bool,
+    /// What was asked for besides: class, encryption and tags.
+    #[serde(flatten)]
+    pub(crate) traits: ObjectTraits,
+    /// How many parts it was uploaded in; 0 when it came whole.
+    #[serde(default)]
+    pub(crate) parts: u32,
+}
+
+/// What an object has besides its bytes and headers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ObjectTraits {
+    /// `STANDARD_IA` and the like; nothing for `STANDARD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) storage_class: Option<String>,
+    /// Nothing for S3's own encryption (`AES256`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<EncryptionRecord>,
+    /// Keys and values, in order of their keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// One part of an object that was uploaded in parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ObjectPartRecord {
+    /// 1 to 10,000.
+    pub(crate) number: i32,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Checksums by algorithm, base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) checksums: BTreeMap<String, String>,
 }
 
 /// A multipart upload that is not complete.
@@ -288,6 +344,9 @@ pub(crate) struct UploadRecord {
     /// `COMPOSITE` or `FULL_OBJECT`.
     #[serde(default)]
     pub(crate) checksum_type: Option<String>,
+    /// For the object it will be.
+    #[serde(flatten)]
+    pub(crate) traits: ObjectTraits,
 }
 
 /// One part of a multipart upload.

@@ -139,6 +139,33 @@ const STEPS: &[&str] = &[
           AND log_events.log_group = log_groups.name
     );
 ",
+    // Objects have versions: of one key the newest version has the least `place`. What was kept
+    // before is the version called `null`. A delete marker has neither bytes nor a record.
+    "
+    ALTER TABLE buckets ADD COLUMN versioning TEXT;
+    CREATE TABLE bucket_settings (
+        bucket TEXT NOT NULL, name TEXT NOT NULL, value TEXT,
+        PRIMARY KEY (bucket, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE object_versions (
+        bucket TEXT NOT NULL, key TEXT NOT NULL, place INTEGER NOT NULL,
+        version TEXT NOT NULL, latest INTEGER NOT NULL, modified INTEGER NOT NULL,
+        sha256 TEXT, record TEXT,
+        PRIMARY KEY (bucket, key, place)
+    ) WITHOUT ROWID;
+    INSERT INTO object_versions
+        SELECT bucket, key, 0, 'null', 1, json_extract(record, '$.modified'), sha256, record FROM objects;
+    DROP TABLE objects;
+    CREATE UNIQUE INDEX object_versions_by_version ON object_versions (bucket, key, version);
+    CREATE INDEX object_versions_by_sha256 ON object_versions (sha256);
+    CREATE INDEX current_objects ON object_versions (bucket, key) WHERE latest = 1 AND sha256 IS NOT NULL;
+    CREATE UNIQUE INDEX uploads_by_id ON uploads (id);
+    CREATE TABLE object_parts (
+        bucket TEXT NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL, number INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (bucket, key, version, number)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Sets the connection up and brings the tables to the newest version.

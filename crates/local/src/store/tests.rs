@@ -53,7 +53,23 @@ fn object(blob: &Blob) -> ObjectRecord {
         headers: ObjectHeaders::default(),
         checksums: BTreeMap::new(),
         composite: false,
+        traits: ObjectTraits::default(),
+        parts: 0,
     }
+}
+
+/// Puts `k` into the bucket `b`, and says whether it is there.
+fn put(store: &Store, content: &Blob) -> bool {
+    let record = object(content);
+    let new = NewVersion { bucket: "b", key: "k", id: NULL_VERSION, record: &record, parts: &[] };
+    store.put_object(&new, &mut |_, _| true).expect("an answer").is_some()
+}
+
+/// Deletes it again.
+fn delete(store: &Store) {
+    let deletion = Deletion { key: "k".to_owned(), version: None, marker: "m".to_owned(), now: 0 };
+    let outcomes = store.delete_objects("b", &[deletion], &mut |_, _| true).expect("an answer");
+    assert!(outcomes.is_some_and(|outcomes| !outcomes.contains(&Deleted::Refused)));
 }
 
 /// Every file below a folder, by its path, with mode and text.
@@ -311,14 +327,16 @@ fn nothing_is_made_below_what_is_not_there() {
         headers: ObjectHeaders::default(),
         checksum_algorithm: None,
         checksum_type: None,
+        traits: ObjectTraits::default(),
     };
+    let new = NewVersion { bucket: "b", key: "k", id: "v", record: &object, parts: &[] };
     let account = scope().account;
-    assert!(!store.put_object("b", "k", &object).expect("an answer"));
+    assert!(store.put_object(&new, &mut |_, _| true).expect("an answer").is_none());
     assert!(!store.create_upload("b", "k", "u", &upload).expect("an answer"));
     assert!(!store.put_part("u", &part).expect("an answer"));
-    assert!(!store.end_upload("b", "k", "u", Some(&object)).expect("an answer"));
+    assert!(store.complete_upload("u", &new, &mut |_, _| true).expect("an answer").is_none());
     assert!(!store.attach_policy(&account, "r", "arn").expect("an answer"));
-    assert!(store.object("b", "k").expect("readable").is_none());
+    assert!(store.object("b", "k", None).expect("readable").is_none());
     assert!(store.attached_policies(&account, "r").expect("readable").is_empty());
     drop(content);
     assert!(store.open_blob(object.sha256).is_err(), "nothing names it");

@@ -385,7 +385,7 @@ def what_is_not_built():
     refused("NotImplemented", 501, "The local cloud does not implement CreateAlias yet", lam.create_alias, FunctionName="f", Name="a", FunctionVersion="1")
     refused("NotImplemented", 501, "The local cloud does not implement GetAccountSettings yet", lam.get_account_settings)
     refused("NotImplemented", 501, lambda text: "container images" in text, create, lam=lam, wait=False, PackageType="Image", Code={"ImageUri": "x"})
-    refused("NotImplemented", 501, "GetBucketTagging is not implemented yet", client("s3").get_bucket_tagging, Bucket="bucket")
+    refused("NotImplemented", 501, "GetObjectTorrent is not implemented yet", client("s3").get_object_torrent, Bucket="bucket", Key="k")
 
 
 def roles():

@@ -87,6 +87,11 @@ impl From<LambdaError> for AwsError {
                  The specified key does not exist."
                     .to_owned(),
             ),
+            LambdaError::NoSuchObjectVersion => invalid(
+                "Error occurred while GetObject. S3 Error Code: NoSuchVersion. S3 Error Message: \
+                 The specified version does not exist."
+                    .to_owned(),
+            ),
             LambdaError::NoCode => invalid("Please provide a source for function code.".to_owned()),
             LambdaError::TwoSources => invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.".to_owned()),
             LambdaError::NoRuntimeOrHandler => invalid(

@@ -1,18 +1,23 @@
-//! Buckets and whole objects.
+//! Objects: putting, getting and copying them.
 
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
+use http::{HeaderMap, HeaderValue};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 
 use super::{
     Beside, Objects,
-    wire::{self, Conditions, given, with_checksums},
+    refusal::refusal,
+    wire::{
+        self, as_i64, checksum_type, copying, given, new_version, object_name, reading, shown_version,
+        wanted, with_checksums, with_encryption, write_condition,
+    },
 };
 use crate::{
     api::served,
-    service::{Copied, DEFAULT_ALGORITHM, Digest, NewObject, hex_to_base64},
-    store::{ObjectHeaders, ObjectRecord},
+    service::{Copied, DEFAULT_ALGORITHM, Digest, NewObject, ObjectName, hex_to_base64},
+    store::{ObjectHeaders, ObjectRecord, ObjectTraits},
 };
 
 /// What a client says its bytes hash to.
@@ -20,83 +25,32 @@ use crate::{
 pub(super) struct Claimed {
     pub(super) md5: Option<String>,
     /// By algorithm.
-    pub(super) checksums: BTreeMap<&'static str, Option<String>>,
+    pub(super) checksums: BTreeMap<String, String>,
 }
 
+/// What an object is to be besides its bytes.
+#[derive(Default)]
+pub(super) struct Described {
+    pub(super) headers: ObjectHeaders,
+    pub(super) traits: ObjectTraits,
+}
+
+/// The part of an object that a request reads: from, and to without it.
+struct Wished {
+    from: u64,
+    to: u64,
+    /// What `Content-Range` says; nothing for the whole object.
+    content_range: Option<String>,
+    /// Whether it is the whole object, said or not.
+    whole: bool,
+    /// How many parts the object has, when the request asks for one of them.
+    parts: Option<i32>,
+}
+
+/// `x-amz-meta-…` headers may have this many bytes together.
+const MOST_METADATA: usize = 2048;
+
 impl Objects {
-    pub(super) async fn make_bucket(
-        &self,
-        req: S3Request<CreateBucketInput>,
-    ) -> S3Result<S3Response<CreateBucketOutput>> {
-        let mut scope = Self::beside(&req)?.scope;
-        let here = scope.region.to_string();
-        let constraint = req
-            .input
-            .create_bucket_configuration
-            .and_then(|configuration| configuration.location_constraint)
-            .map(|constraint| constraint.as_str().to_owned())
-            .filter(|constraint| !constraint.is_empty());
-        let elsewhere = |what: &str| {
-            S3Error::with_message(
-                S3ErrorCode::IllegalLocationConstraintException,
-                format!(
-                    "The {what} location constraint is incompatible for the region specific endpoint this \
-                     request was sent to."
-                ),
-            )
-        };
-        match constraint {
-            None if here != "us-east-1" => return Err(elsewhere("unspecified")),
-            Some(wanted) if wanted != here && here != "us-east-1" => return Err(elsewhere(&wanted)),
-            Some(wanted) => {
-                let invalid =
-                    || s3_error!(InvalidLocationConstraint, "The specified location-constraint is not valid");
-                scope.region = wanted.parse().map_err(|_| invalid())?;
-            }
-            None => {}
-        }
-        let location = format!("/{}", req.input.bucket);
-        self.cloud.create_bucket(scope, req.input.bucket).await.map_err(wire::error)?;
-        Ok(S3Response::new(CreateBucketOutput { location: Some(location) }))
-    }
-
-    pub(super) fn every_bucket(
-        &self,
-        req: &S3Request<ListBucketsInput>,
-    ) -> S3Result<S3Response<ListBucketsOutput>> {
-        let input = &req.input;
-        let prefix = input.prefix.clone().unwrap_or_default();
-        let after = input.continuation_token.clone().unwrap_or_default();
-        let limit = input.max_buckets.and_then(|max| usize::try_from(max).ok()).unwrap_or(10_000);
-        let mut buckets: Vec<_> = self
-            .cloud
-            .buckets()
-            .map_err(wire::error)?
-            .into_iter()
-            .filter(|bucket| bucket.name.starts_with(&prefix) && bucket.name > after)
-            .filter(|bucket| input.bucket_region.as_ref().is_none_or(|region| *region == bucket.region))
-            .collect();
-        let more = buckets.len() > limit;
-        buckets.truncate(limit);
-        let token = if more { buckets.last().map(|bucket| bucket.name.clone()) } else { None };
-        let account = self.cloud.account.to_string();
-        Ok(S3Response::new(ListBucketsOutput {
-            buckets: Some(
-                buckets
-                    .into_iter()
-                    .map(|bucket| Bucket {
-                        name: Some(bucket.name),
-                        creation_date: Some(wire::time(bucket.created)),
-                        bucket_region: Some(bucket.region),
-                    })
-                    .collect(),
-            ),
-            owner: Some(Owner { display_name: None, id: Some(account) }),
-            continuation_token: token,
-            prefix: input.prefix.clone(),
-        }))
-    }
-
     pub(super) async fn put(
         &self,
         mut req: S3Request<PutObjectInput>,
@@ -104,35 +58,24 @@ impl Objects {
         let beside = Self::beside(&req)?;
         let input = &mut req.input;
         // Before the bytes, so that nobody uploads into nothing.
-        self.cloud.bucket(&input.bucket).map_err(wire::error)?;
-        if input.if_none_match.as_ref().is_some_and(ETagCondition::is_any)
-            && self.cloud.object(&input.bucket, &input.key).is_ok()
-        {
-            return Err(s3_error!(
-                PreconditionFailed,
-                "At least one of the pre-conditions you specified did not hold"
-            ));
-        }
-        let claimed = Claimed {
-            md5: input.content_md5.take(),
-            checksums: BTreeMap::from([
-                ("crc32", input.checksum_crc32.take()),
-                ("crc32c", input.checksum_crc32c.take()),
-                ("crc64nvme", input.checksum_crc64nvme.take()),
-                ("sha1", input.checksum_sha1.take()),
-                ("sha256", input.checksum_sha256.take()),
-            ]),
-        };
-        let headers = given!(input);
-        let new = self.taken(input.body.take(), input.content_length, &beside, claimed, headers).await?;
-        let (bucket, key) = (input.bucket.clone(), input.key.clone());
-        let record = self.cloud.put_object(bucket, key, new).await.map_err(wire::error)?;
+        let bucket = self.enter(&beside, &input.bucket).await?;
+        let condition = write_condition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        self.check_object_acl(&bucket.name, input.acl.as_ref()).await?;
+        let claimed = Claimed { md5: input.content_md5.take(), checksums: wire::claimed_checksums!(input) };
+        let usual = self.usual_encryption(&bucket.name).await?;
+        let traits = wanted!(input).into_traits(usual)?;
+        let described = Described { headers: checked(given!(input))?, traits };
+        let new = self.taken(input.body.take(), input.content_length, &beside, claimed, described).await?;
+        let (name, key) = (input.bucket.clone(), input.key.clone());
+        let object = self.cloud.put_object(name, key, new, condition).await.map_err(wire::error)?;
         let output = PutObjectOutput {
-            e_tag: Some(wire::etag(&record.etag)),
-            checksum_type: checksum_type(&record),
+            e_tag: Some(wire::etag(&object.record.etag)),
+            checksum_type: checksum_type(&object.record),
+            version_id: new_version(&bucket, &object),
             ..Default::default()
         };
-        Ok(S3Response::new(with_checksums!(output, record.checksums)))
+        let output = with_encryption!(output, object.record.traits);
+        Ok(S3Response::new(with_checksums!(output, object.record.checksums)))
     }
 
     /// Takes an upload in and holds it against what the client says about it.
@@ -142,7 +85,7 @@ impl Objects {
         length: Option<i64>,
         beside: &Beside,
         claimed: Claimed,
-        headers: ObjectHeaders,
+        described: Described,
     ) -> S3Result<NewObject> {
         let mut algorithms = beside.announced.clone();
         if algorithms.is_empty() {
@@ -164,53 +107,55 @@ impl Objects {
             ));
         }
         let digested = digest.finish();
-        if claimed.md5.is_some_and(|md5| md5 != hex_to_base64(&digested.md5)) {
-            return Err(s3_error!(
-                BadDigest,
-                "The Content-MD5 you specified did not match what we received."
-            ));
+        if let Some(md5) = claimed.md5 {
+            check_md5(&md5, &hex_to_base64(&digested.md5))?;
         }
         for (algorithm, sum) in &digested.checksums {
-            let in_header = claimed.checksums.get(algorithm.as_str()).cloned().flatten();
+            let in_header = claimed.checksums.get(algorithm).cloned();
             let claim = in_header.or_else(|| beside.trailers.get(&format!("x-amz-checksum-{algorithm}")));
             if claim.is_some_and(|claim| claim != *sum) {
-                return Err(s3_error!(
-                    BadDigest,
-                    "The {} you specified did not match the calculated checksum.",
-                    algorithm.to_uppercase()
-                ));
+                return Err(wire::bad_checksum(algorithm));
             }
         }
         let blob = tokio::task::spawn_blocking(move || writer.finish())
             .await
             .map_err(S3Error::internal_error)?
             .map_err(wire::internal)?;
-        Ok(NewObject { blob, etag: digested.md5, headers, checksums: digested.checksums })
+        Ok(NewObject {
+            blob,
+            etag: digested.md5,
+            headers: described.headers,
+            checksums: digested.checksums,
+            traits: described.traits,
+        })
     }
 
     pub(super) async fn get(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let input = req.input;
-        no_versions(input.version_id.as_deref())?;
-        let record = self.cloud.object(&input.bucket, &input.key).map_err(wire::error)?;
-        let conditions = Conditions {
-            if_match: input.if_match.as_ref(),
-            if_none_match: input.if_none_match.as_ref(),
-            if_modified_since: input.if_modified_since.as_ref(),
-            if_unmodified_since: input.if_unmodified_since.as_ref(),
-        };
-        conditions.check(&record)?;
-        let range = ranged(input.range, record.size)?;
-        let (from, to) = range.unwrap_or((0, record.size));
+        let beside = Self::beside(&req)?;
+        let input = &req.input;
+        let bucket = self.enter(&beside, &input.bucket).await?;
+        let name = object_name(&input.bucket, &input.key, input.version_id.as_deref())?;
+        let object = self.cloud.object(name.clone()).await.map_err(wire::error)?;
+        let record = object.record;
+        reading!(input).check(&record)?;
+        if let Some(class @ ("GLACIER" | "DEEP_ARCHIVE")) = record.traits.storage_class.as_deref() {
+            return Err(refusal(
+                S3ErrorCode::InvalidObjectState,
+                "The operation is not valid for the object's storage class",
+                &[("StorageClass", class)],
+            ));
+        }
+        let wished = self.wished(name, &record, input.range, input.part_number).await?;
         let store = &self.cloud.store;
-        let whole = (from, to) == (0, record.size);
-        let opened = served::opened(store, record.sha256, Some(record.size), whole);
+        let opened = served::opened(store, record.sha256, Some(record.size), wished.whole);
         let file = opened.await.map_err(wire::internal)?;
         let checked = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+        let checksums = checked && wished.whole;
         let standard = |name: &str| record.headers.standard.get(name).cloned();
         let output = GetObjectOutput {
-            body: Some(StreamingBlob::wrap(served::stream(store, file, from, to))),
-            content_length: Some(as_i64(to - from)),
-            content_range: range.map(|(from, to)| format!("bytes {from}-{}/{}", to - 1, record.size)),
+            body: Some(StreamingBlob::wrap(served::stream(store, file, wished.from, wished.to))),
+            content_length: Some(as_i64(wished.to - wished.from)),
+            content_range: wished.content_range,
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(wire::etag(&record.etag)),
             last_modified: Some(wire::time(record.modified)),
@@ -219,33 +164,39 @@ impl Objects {
             content_disposition: standard("content-disposition"),
             content_encoding: standard("content-encoding"),
             content_language: standard("content-language"),
+            website_redirect_location: standard("x-amz-website-redirect-location"),
             expires: expires(&record),
             metadata: metadata(&record),
-            checksum_type: if checked && range.is_none() { checksum_type(&record) } else { None },
+            checksum_type: checksum_type(&record).filter(|_| checksums),
+            parts_count: wished.parts,
+            storage_class: record.traits.storage_class.clone().map(StorageClass::from),
+            tag_count: tag_count(&record),
+            version_id: shown_version(&bucket, &object.id),
             ..Default::default()
         };
-        let shown = if checked && range.is_none() { record.checksums } else { BTreeMap::new() };
+        let shown = if checksums { record.checksums } else { BTreeMap::new() };
+        let output = with_encryption!(output, record.traits);
         Ok(S3Response::new(with_checksums!(output, shown)))
     }
 
-    pub(super) fn head(&self, req: &S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    pub(super) async fn head(
+        &self,
+        req: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let beside = Self::beside(&req)?;
         let input = &req.input;
-        no_versions(input.version_id.as_deref())?;
-        let record = self.cloud.object(&input.bucket, &input.key).map_err(wire::error)?;
-        let conditions = Conditions {
-            if_match: input.if_match.as_ref(),
-            if_none_match: input.if_none_match.as_ref(),
-            if_modified_since: input.if_modified_since.as_ref(),
-            if_unmodified_since: input.if_unmodified_since.as_ref(),
-        };
-        conditions.check(&record)?;
-        let range = ranged(input.range, record.size)?;
-        let (from, to) = range.unwrap_or((0, record.size));
+        let bucket = self.enter(&beside, &input.bucket).await?;
+        let name = object_name(&input.bucket, &input.key, input.version_id.as_deref())?;
+        let object = self.cloud.object(name.clone()).await.map_err(wire::error)?;
+        let record = object.record;
+        reading!(input).check(&record)?;
+        let wished = self.wished(name, &record, input.range, input.part_number).await?;
         let checked = input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+        let checksums = checked && wished.whole;
         let standard = |name: &str| record.headers.standard.get(name).cloned();
         let output = HeadObjectOutput {
-            content_length: Some(as_i64(to - from)),
-            content_range: range.map(|(from, to)| format!("bytes {from}-{}/{}", to - 1, record.size)),
+            content_length: Some(as_i64(wished.to - wished.from)),
+            content_range: wished.content_range,
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(wire::etag(&record.etag)),
             last_modified: Some(wire::time(record.modified)),
@@ -254,102 +205,198 @@ impl Objects {
             content_disposition: standard("content-disposition"),
             content_encoding: standard("content-encoding"),
             content_language: standard("content-language"),
+            website_redirect_location: standard("x-amz-website-redirect-location"),
             expires: expires(&record),
             metadata: metadata(&record),
-            checksum_type: if checked { checksum_type(&record) } else { None },
+            checksum_type: checksum_type(&record).filter(|_| checksums),
+            parts_count: wished.parts,
+            storage_class: record.traits.storage_class.clone().map(StorageClass::from),
+            version_id: shown_version(&bucket, &object.id),
             ..Default::default()
         };
-        let shown = if checked { record.checksums } else { BTreeMap::new() };
-        Ok(S3Response::new(with_checksums!(output, shown)))
+        let mut headers = HeaderMap::new();
+        if let Some(count) = tag_count(&record) {
+            headers.insert("x-amz-tagging-count", HeaderValue::from(count));
+        }
+        let shown = if checksums { record.checksums } else { BTreeMap::new() };
+        let output = with_encryption!(output, record.traits);
+        Ok(S3Response::with_headers(with_checksums!(output, shown), headers))
+    }
+
+    /// Which bytes a request is about.
+    async fn wished(
+        &self,
+        name: ObjectName,
+        record: &ObjectRecord,
+        range: Option<Range>,
+        part: Option<i32>,
+    ) -> S3Result<Wished> {
+        let size = record.size;
+        let all = Wished { from: 0, to: size, content_range: None, whole: true, parts: None };
+        if let Some(number) = part {
+            if range.is_some() {
+                return Err(s3_error!(
+                    InvalidRequest,
+                    "Cannot specify both Range header and partNumber query parameter"
+                ));
+            }
+            let found = self.cloud.part_range(name, number).await.map_err(wire::error)?;
+            let Some((from, to)) = found else {
+                return Err(refusal(
+                    super::refusal::code("InvalidPartNumber"),
+                    "The requested partnumber is not satisfiable",
+                    &[
+                        ("PartNumberRequested", &number.to_string()),
+                        ("ActualPartCount", &record.parts.max(1).to_string()),
+                    ],
+                ));
+            };
+            let parts = i32::try_from(record.parts).ok().filter(|parts| *parts > 0);
+            // An object without bytes has a part without a range.
+            let content_range = (to > from).then(|| format!("bytes {from}-{}/{size}", to - 1));
+            return Ok(Wished { from, to, content_range, whole: parts.is_none(), parts });
+        }
+        let Some(range) = range else {
+            return Ok(all);
+        };
+        let found = range.check(size).map_err(|_| {
+            refusal(
+                S3ErrorCode::InvalidRange,
+                "The requested range is not satisfiable",
+                &[("RangeRequested", &range.to_header_string()), ("ActualObjectSize", &size.to_string())],
+            )
+        })?;
+        let (from, to) = (found.start, found.end);
+        let content_range = Some(format!("bytes {from}-{}/{size}", to.saturating_sub(1)));
+        Ok(Wished { from, to, content_range, whole: from == 0 && to == size, parts: None })
     }
 
     pub(super) async fn copy(
         &self,
         mut req: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
-        let input = &mut req.input;
-        let (from_bucket, from_key) = copied_from(&input.copy_source)?;
-        let replace = input
-            .metadata_directive
-            .as_ref()
-            .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-        let original = self.cloud.object(&from_bucket, &from_key).map_err(wire::error)?;
-        let conditions = Conditions {
-            if_match: input.copy_source_if_match.as_ref(),
-            if_none_match: input.copy_source_if_none_match.as_ref(),
-            if_modified_since: input.copy_source_if_modified_since.as_ref(),
-            if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
+        let beside = Self::beside(&req)?;
+        let header = |name: &str| {
+            let value = req.headers.get(name)?;
+            ETagCondition::parse_http_header(value.as_bytes()).ok()
         };
-        conditions.check(&original).map_err(|error| match error.code() {
-            S3ErrorCode::NotModified => {
-                s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
-            }
-            _ => error,
-        })?;
-        if !replace && (&from_bucket, &from_key) == (&input.bucket, &input.key) {
+        let condition = write_condition(header("if-match").as_ref(), header("if-none-match").as_ref())?;
+        let input = &mut req.input;
+        let bucket = self.enter(&beside, &input.bucket).await?;
+        let from = copied_from(&input.copy_source)?;
+        let source = self.enter_source(&beside, &from.bucket).await?;
+        self.check_object_acl(&bucket.name, input.acl.as_ref()).await?;
+        let replace = replaces(input.metadata_directive.as_ref().map(MetadataDirective::as_str))?;
+        let replace_tags = replaces(input.tagging_directive.as_ref().map(TaggingDirective::as_str))?;
+        let original = self.cloud.object(from.clone()).await.map_err(copied_marker)?;
+        copying!(input).check_copy(&original.record)?;
+        let same = (&from.bucket, &from.key) == (&input.bucket, &input.key) && from.version.is_none();
+        let changes = replace
+            || input.storage_class.is_some()
+            || input.server_side_encryption.is_some()
+            || input.website_redirect_location.is_some()
+            || input.checksum_algorithm.is_some();
+        if same && !changes {
             return Err(s3_error!(
                 InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing \
                  the object's metadata, storage class, website redirect location or encryption attributes."
             ));
         }
-        let headers = replace.then(|| given!(input));
-        let copied = Copied { from_bucket, from_key, headers };
-        let (bucket, key) = (input.bucket.clone(), input.key.clone());
-        let record = self.cloud.copy_object(bucket, key, copied).await.map_err(wire::error)?;
+        let usual = self.usual_encryption(&bucket.name).await?;
+        let traits = wanted!(input).into_traits(usual)?;
+        let headers = given!(input);
+        let copied = Copied {
+            from,
+            etag: original.record.etag,
+            headers: if replace { Some(checked(headers)?) } else { None },
+            traits,
+            same_tags: !replace_tags,
+            checksum_algorithm: input.checksum_algorithm.as_ref().map(|name| name.as_str().to_lowercase()),
+        };
+        let (name, key) = (input.bucket.clone(), input.key.clone());
+        let done = self.cloud.copy_object(name, key, copied, condition).await;
+        let (copy, original) = done.map_err(wire::error)?;
         let result = CopyObjectResult {
-            e_tag: Some(wire::etag(&record.etag)),
-            last_modified: Some(wire::time(record.modified)),
-            checksum_type: checksum_type(&record),
+            e_tag: Some(wire::etag(&copy.record.etag)),
+            last_modified: Some(wire::time(copy.record.modified)),
+            checksum_type: checksum_type(&copy.record),
             ..Default::default()
         };
-        Ok(S3Response::new(CopyObjectOutput {
-            copy_object_result: Some(with_checksums!(result, record.checksums)),
+        let output = CopyObjectOutput {
+            copy_object_result: Some(with_checksums!(result, copy.record.checksums)),
+            copy_source_version_id: shown_version(&source, &original),
+            version_id: new_version(&bucket, &copy),
             ..Default::default()
-        }))
-    }
-
-    pub(super) async fn delete_several(
-        &self,
-        req: S3Request<DeleteObjectsInput>,
-    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let Delete { objects, quiet } = req.input.delete;
-        let keys: Vec<String> = objects.into_iter().map(|object| object.key).collect();
-        self.cloud.delete_objects(req.input.bucket, keys.clone()).await.map_err(wire::error)?;
-        let deleted = keys.into_iter().map(|key| DeletedObject { key: Some(key), ..Default::default() });
-        Ok(S3Response::new(DeleteObjectsOutput {
-            deleted: (quiet != Some(true)).then(|| deleted.collect()),
-            ..Default::default()
-        }))
+        };
+        Ok(S3Response::new(with_encryption!(output, copy.record.traits)))
     }
 }
 
-/// Bucket and key that a copy reads.
-pub(super) fn copied_from(source: &CopySource) -> S3Result<(String, String)> {
+/// The object that a copy reads.
+pub(super) fn copied_from(source: &CopySource) -> S3Result<ObjectName> {
     match source {
-        CopySource::Bucket { bucket, key, version_id } => {
-            no_versions(version_id.as_deref())?;
-            Ok((bucket.to_string(), key.to_string()))
-        }
+        CopySource::Bucket { bucket, key, version_id } => object_name(bucket, key, version_id.as_deref()),
         _ => Err(s3_error!(NotImplemented, "The local cloud copies from buckets only")),
     }
 }
 
-fn no_versions(version: Option<&str>) -> S3Result<()> {
-    match version {
-        None | Some("null" | "") => Ok(()),
-        Some(_) => Err(s3_error!(NotImplemented, "The local cloud does not implement object versions yet")),
+/// Why nothing is copied; that a version is a delete marker is no matter of methods here.
+pub(super) fn copied_marker(error: crate::service::ObjectError) -> S3Error {
+    match error {
+        crate::service::ObjectError::IsDeleteMarker { .. } => refusal(
+            S3ErrorCode::InvalidRequest,
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+            &[],
+        ),
+        other => wire::error(other),
     }
 }
 
-/// The half-open range of bytes that a request asks for.
-pub(super) fn ranged(range: Option<Range>, size: u64) -> S3Result<Option<(u64, u64)>> {
-    let Some(range) = range else {
-        return Ok(None);
-    };
-    let found =
-        range.check(size).map_err(|_| s3_error!(InvalidRange, "The requested range is not satisfiable"))?;
-    Ok(Some((found.start, found.end)))
+/// Whether a copy gets its own headers, or tags, and not the original's.
+fn replaces(directive: Option<&str>) -> S3Result<bool> {
+    match directive {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(other) => {
+            Err(wire::invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", other))
+        }
+    }
+}
+
+/// Headers that are not too long.
+pub(super) fn checked(headers: ObjectHeaders) -> S3Result<ObjectHeaders> {
+    let size: usize = headers.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if size > MOST_METADATA {
+        return Err(refusal(
+            S3ErrorCode::MetadataTooLarge,
+            "Your metadata headers exceed the maximum allowed metadata size",
+            &[("Size", &size.to_string()), ("MaxSizeAllowed", &MOST_METADATA.to_string())],
+        ));
+    }
+    Ok(headers)
+}
+
+/// Holds an MD5 against what the client says it is.
+fn check_md5(said: &str, found: &str) -> S3Result<()> {
+    use base64::Engine as _;
+
+    let bytes = base64::engine::general_purpose::STANDARD.decode(said);
+    if bytes.is_ok_and(|bytes| bytes.len() != 16) {
+        return Err(refusal(
+            S3ErrorCode::InvalidDigest,
+            "The Content-MD5 you specified was invalid.",
+            &[("Content-MD5", said)],
+        ));
+    }
+    if said != found {
+        return Err(refusal(
+            S3ErrorCode::BadDigest,
+            "The Content-MD5 you specified did not match what we received.",
+            &[("ExpectedDigest", said), ("CalculatedDigest", found)],
+        ));
+    }
+    Ok(())
 }
 
 fn content_type(record: &ObjectRecord) -> String {
@@ -367,14 +414,6 @@ fn metadata(record: &ObjectRecord) -> Option<Metadata> {
     (!entries.is_empty()).then(|| entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-pub(super) fn checksum_type(record: &ObjectRecord) -> Option<ChecksumType> {
-    if record.checksums.is_empty() {
-        return None;
-    }
-    let text = if record.composite { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
-    Some(ChecksumType::from_static(text))
-}
-
-pub(super) fn as_i64(size: u64) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
+fn tag_count(record: &ObjectRecord) -> Option<i32> {
+    i32::try_from(record.traits.tags.len()).ok().filter(|count| *count > 0)
 }

@@ -2,7 +2,7 @@
 
 use crate::store::*;
 
-use super::{blob, folder, layer, object, scope, zip};
+use super::{blob, folder, layer, put, scope, zip};
 
 /// Changes one bit of a file, as a disk does, and then its times, as a disk does not: the file is
 /// looked at once for each process and once more when it was touched.
@@ -24,9 +24,10 @@ fn damaged() -> (tempfile::TempDir, Arc<Store>, Sha256) {
         account: scope().account.to_string(),
         region: scope().region.to_string(),
         created: 0,
+        versioning: None,
     };
     assert!(store.create_bucket(&bucket).expect("a bucket").is_none());
-    assert!(store.put_object("b", "k", &object(&content)).expect("an object"));
+    assert!(put(&store, &content));
     let sha256 = content.sha256();
     drop(content);
     assert!(store.open_blob(sha256).expect("the file").is_sound(), "it was hashed when it was written");

@@ -3,7 +3,7 @@
 use crate::store::disk::{Step, failing_at, watched};
 use crate::store::*;
 
-use super::{blob, folder, layer, object, scope, shown};
+use super::{blob, delete, folder, layer, put, scope, shown};
 
 #[test]
 fn bytes_and_names_are_on_the_disk_before_a_record_names_them() {
@@ -94,14 +94,15 @@ fn an_object_keeps_its_file_until_it_goes() {
         account: scope().account.to_string(),
         region: scope().region.to_string(),
         created: 0,
+        versioning: None,
     };
     store.create_bucket(&bucket).expect("a bucket");
     let content = blob(&store, b"content");
     let sha256 = content.sha256();
-    assert!(store.put_object("b", "k", &object(&content)).expect("an object"));
+    assert!(put(&store, &content));
     drop((content, store));
     let store = Store::open(&path).expect("the store");
     assert!(store.sound_blob(sha256).is_ok());
-    store.delete_objects("b", &["k".to_owned()]).expect("deleted");
+    delete(&store);
     assert!(store.open_blob(sha256).is_err());
 }

@@ -63,10 +63,12 @@ fn the_first_version_s_folder_is_read_whole() {
     assert_eq!(store.attached_policies(&account, "r").expect("readable"), ["arn:aws:iam::aws:policy/p"]);
     assert!(store.log_group_tags(&scope(), "/aws/lambda/f").expect("readable").is_some());
 
-    let object = store.object("b", "k").expect("readable").expect("there");
+    let object = store.object("b", "k", None).expect("readable").expect("there");
+    assert_eq!(object.id, NULL_VERSION);
+    let object = object.record.expect("no delete marker");
     assert_eq!((object.sha256, object.etag.as_str()), (sha256, "e"));
     assert!(store.upload("b", "big", "u").expect("readable").is_some());
-    assert_eq!(store.parts("u").expect("readable").len(), 1);
+    assert_eq!(store.parts("u", 0, 10).expect("readable").len(), 1);
     assert!(store.sound_blob(sha256).is_ok(), "records name it, so it was not collected");
 
     // Numbers go on behind the last one that was ever given.
