@@ -162,6 +162,10 @@ async fn perform(
     };
     if takes_raw_payload(found) {
         call.body = std::sync::Mutex::new(body);
+        if found.name == "InvokeAsync" {
+            // The body is the member, whatever is in it.
+            call.input.insert("InvokeArgs".to_owned(), Value::String(String::new()));
+        }
     } else {
         let (text, zip) = spooled(api, body, found.name).await?;
         call.zip = zip;
@@ -222,6 +226,9 @@ impl LambdaOperations for Lambda {
     }
     async fn invoke(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         invoke::invoke(call).await
+    }
+    async fn invoke_async(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        invoke::invoke_async(call).await
     }
     // Versions and aliases
     async fn publish_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {

@@ -1,6 +1,12 @@
 //! Lambda's answers through the router, as a client sees them: status, error header, exact body.
 
+mod account;
 mod aliases;
+mod configuration;
+mod functions;
+mod invocations;
+mod layers;
+mod names;
 mod versions;
 
 use axum::{
@@ -179,4 +185,17 @@ pub(super) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
 /// The members of an object by name, in order.
 pub(super) fn members(value: &Value) -> Vec<&str> {
     value.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+}
+
+/// A zip of one file of so many zeros, which takes little room.
+pub(super) fn zip_of_zeros(bytes: usize) -> Vec<u8> {
+    zip(&[("app.py", &vec![0; bytes])])
+}
+
+/// The body of a request with a zip, made without JSON's detour.
+pub(super) fn with_zip(before: &str, zip: &[u8], after: &str) -> Body {
+    let mut body = before.as_bytes().to_vec();
+    body.extend(base64::engine::general_purpose::STANDARD.encode(zip).into_bytes());
+    body.extend(after.as_bytes());
+    Body::from(body)
 }
