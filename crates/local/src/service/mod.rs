@@ -5,15 +5,25 @@
 //! error code (that is `api`), touches no file (that is `store`) and starts no process (that is
 //! `sandbox`).
 
+mod code_signing;
+mod concurrency;
 mod digest;
 mod error;
+mod event_invoke;
 mod functions;
 mod iam;
 mod invoke;
 mod layers;
 mod logs;
+mod management;
+mod mappings;
 mod objects;
 mod packages;
+mod policies;
+mod settings;
+mod settings_error;
+mod tags;
+mod urls;
 
 #[cfg(test)]
 mod tests;
@@ -22,15 +32,24 @@ use std::sync::Arc;
 
 use layercake_core::aws::{AccountId, Region};
 
+pub(crate) use code_signing::{CodeSigningChanges, code_signing_arn};
+pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned, RunningCalls};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError};
+pub(crate) use event_invoke::{Destinations, EventInvoke, NewEventInvokeConfig};
 pub(crate) use functions::{FunctionChanges, FunctionRef, NewFunction, Qualifier};
 pub(crate) use iam::NewRole;
 pub(crate) use invoke::{PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
+pub(crate) use management::RuntimeManagement;
+pub(crate) use mappings::{Mapping, MappingFault, MappingRequest, Source as EventSource};
 pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
 pub(crate) use packages::Source;
+pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
+pub(crate) use settings_error::SettingsError;
+pub(crate) use tags::Taggable;
+pub(crate) use urls::{FunctionUrl, UrlChanges};
 
 use crate::{
     RetiredRuntimes,
@@ -46,6 +65,8 @@ pub(crate) struct Cloud {
     pub(crate) retired_runtimes: RetiredRuntimes,
     pub(crate) prepared: PreparedCache,
     pub(crate) logs: LogSink,
+    /// How many calls of each function run, which reserved concurrency bounds.
+    pub(crate) running: RunningCalls,
 }
 
 impl Cloud {
@@ -64,6 +85,7 @@ impl Cloud {
             retired_runtimes,
             prepared: PreparedCache::default(),
             logs,
+            running: RunningCalls::default(),
         });
         for (scope, name) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name);

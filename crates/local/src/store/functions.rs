@@ -3,7 +3,10 @@
 use layercake_core::aws::FunctionName;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{FunctionRecord, Pinned, Scope, Settings, Store, StoreError, Update, from_json, to_json, trees};
+use super::{
+    FunctionRecord, Pinned, Scope, Settings, Store, StoreError, Update, from_json, function_settings,
+    to_json, trees,
+};
 
 /// Why a function was not changed.
 #[derive(Debug)]
@@ -149,7 +152,7 @@ impl Store {
                 .execute("DELETE FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3", key)?;
             transaction
                 .execute("DELETE FROM function_uses WHERE account = ?1 AND region = ?2 AND name = ?3", key)?;
-            Ok(())
+            function_settings::forget(transaction, scope, name, None)
         })?;
         self.collect(uses(&record).into_iter().map(|(_, used)| used));
         Ok(true)

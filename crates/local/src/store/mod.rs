@@ -13,12 +13,16 @@
 
 mod archive;
 mod blobs;
+mod code_signing;
 mod collect;
+mod function_settings;
 mod functions;
 mod layers;
 mod lock;
 mod logs;
+mod mappings;
 mod objects;
+mod policies;
 mod records;
 mod roles;
 mod schema;
@@ -42,11 +46,15 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobWriter};
+pub(crate) use code_signing::{CodeSigningDeletion, CodeSigningRecord};
+pub(crate) use function_settings::{Setting, SettingKind, SettingOwner};
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
+pub(crate) use mappings::{MappingAction, MappingChangeError, MappingRecord};
 pub(crate) use objects::ListedObjects;
+pub(crate) use policies::{FunctionPolicyRecord, LayerPolicyRecord};
 pub(crate) use records::*;
 pub(crate) use trees::TreePin;
 

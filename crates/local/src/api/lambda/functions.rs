@@ -201,6 +201,9 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     if !record.tags.is_empty() {
         answer["Tags"] = json!(record.tags);
     }
+    if let Some(reserved) = call.api.cloud.reserved(&call.scope, &record.name).await? {
+        answer["Concurrency"] = json!({ "ReservedConcurrentExecutions": reserved });
+    }
     Ok(Answer::Json(answer))
 }
 

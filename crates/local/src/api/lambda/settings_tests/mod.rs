@@ -1,0 +1,1 @@
+//! The configurations beside functions, asked over HTTP.
