@@ -146,10 +146,18 @@ fn map(model: &Model, shape: &Shape, entries: &Map<String, Value>, path: &str, f
     if let Some(key_shape) = part(&shape.key)
         && entries.keys().any(|key| !broken(key_shape, key).is_empty())
     {
+        // Maps of texts may hold secrets, which the service does not repeat.
+        let numbers = part(&shape.value).is_some_and(|value| value.kind == "double");
+        let shown = if numbers { format!(" '{}'", shown(entries)) } else { String::new() };
         found.push(format!(
-            "Value at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: [{}]",
+            "Value{shown} at '{path}' failed to satisfy constraint: Map keys must satisfy constraint: [{}]",
             every_rule(key_shape).join(", ")
         ));
+    }
+    if let Some(value_shape) = part(&shape.value)
+        && value_shape.kind == "double"
+    {
+        numbers(value_shape, entries, path, found);
     }
     if let Some(value_shape) = part(&shape.value)
         && value_shape.kind == "string"
@@ -160,6 +168,35 @@ fn map(model: &Model, shape: &Shape, entries: &Map<String, Value>, path: &str, f
             every_rule(value_shape).join(", ")
         ));
     }
+}
+
+/// A map of numbers, each within bounds.
+fn numbers(value: &Shape, entries: &Map<String, Value>, path: &str, found: &mut Vec<Violation>) {
+    let (Some(min), Some(max)) = (value.min, value.max) else {
+        return;
+    };
+    let (least, greatest) = (min as f64, max as f64);
+    if entries.values().filter_map(Value::as_f64).all(|number| (least..=greatest).contains(&number)) {
+        return;
+    }
+    found.push(format!(
+        "Value '{}' at '{path}' failed to satisfy constraint: Map value must satisfy constraint: \
+         [Member must have value less than or equal to {greatest:?}, \
+         Member must have value greater than or equal to {least:?}, Member must not be null]",
+        shown(entries)
+    ));
+}
+
+/// A map of numbers as the service writes it: `{2=0.5}`.
+fn shown(entries: &Map<String, Value>) -> String {
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|(key, value)| match value.as_f64() {
+            Some(number) => format!("{key}={number:?}"),
+            None => format!("{key}={value}"),
+        })
+        .collect();
+    format!("{{{}}}", shown.join(", "))
 }
 
 /// The rules that a text breaks.

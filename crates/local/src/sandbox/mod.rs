@@ -274,13 +274,18 @@ impl Sandbox {
     /// `function_arn` is the ARN without version; idle environments end at once, busy ones after
     /// their call.
     pub async fn retire(&self, function_arn: &str) {
-        self.shared.end(self.shared.pool.retire(function_arn, None)).await;
+        self.shared.end(self.shared.pool.retire(function_arn, None, None)).await;
     }
 
-    /// The same, but for the environments of one revision: what else there is of the function is
+    /// The same for one version of a function: `$LATEST` or a number.
+    pub async fn retire_version(&self, function_arn: &str, version: &str) {
+        self.shared.end(self.shared.pool.retire(function_arn, Some(version), None)).await;
+    }
+
+    /// The same, but for the environments of one revision: what else there is of the version is
     /// out of date, and these may be running a call already.
-    pub async fn retire_except(&self, function_arn: &str, revision: &str) {
-        self.shared.end(self.shared.pool.retire(function_arn, Some(revision))).await;
+    pub async fn retire_except(&self, function_arn: &str, version: &str, revision: &str) {
+        self.shared.end(self.shared.pool.retire(function_arn, Some(version), Some(revision))).await;
     }
 
     /// Ends every environment, busy ones too, and waits until nothing of them is left. Later

@@ -145,11 +145,20 @@ impl Pool {
         Ok(Some((Acquired::Start { evicted }, number)))
     }
 
-    /// Takes out what is idle of a function, and keeps what is busy from coming back; all but
-    /// what belongs to the revision that is spared.
-    pub(super) fn retire(&self, function_arn: &str, spared: Option<&str>) -> Vec<Environment> {
+    /// Takes out what is idle of a function, or of one version of it, and keeps what is busy from
+    /// coming back; all but what belongs to the revision that is spared.
+    pub(super) fn retire(
+        &self,
+        function_arn: &str,
+        version: Option<&str>,
+        spared: Option<&str>,
+    ) -> Vec<Environment> {
         let mut state = self.state();
-        let retires = |key: &Key| key.function_arn == function_arn && spared != Some(key.revision.as_str());
+        let retires = |key: &Key| {
+            key.function_arn == function_arn
+                && version.is_none_or(|version| version == key.version)
+                && spared != Some(key.revision.as_str())
+        };
         for leased in state.leased.values_mut() {
             leased.retired |= retires(&leased.key);
         }

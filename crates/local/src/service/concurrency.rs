@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, now,
-    settings::{Page, names_alias, owner_arn},
+    settings::{Page, names_alias, owner_arn, owner_or_latest},
 };
-use crate::store::{ChangeError, Scope, Setting, SettingKind, SettingOwner, StoreError};
+use crate::store::{ChangeError, Scope, Setting, SettingKind, SettingOwner};
 
 /// Calls that an account may run at once in a region (FACTS.md §1).
 pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1_000;
@@ -145,19 +145,6 @@ impl Cloud {
         self.blocking(move |store| Ok(store.setting(&scope, SettingKind::Concurrency, &owner)?)).await
     }
 
-    /// What the account's reservations leave in a region.
-    pub(crate) async fn unreserved(&self, scope: Scope) -> Result<u32, StoreError> {
-        self.blocking(move |store| {
-            let reserved: u32 = store
-                .all_settings::<u32>(&scope, SettingKind::Concurrency)?
-                .iter()
-                .map(|setting| setting.value)
-                .sum();
-            Ok(ACCOUNT_CONCURRENCY.saturating_sub(reserved))
-        })
-        .await
-    }
-
     /// Gives a function's reservation up.
     pub(crate) async fn delete_concurrency(
         &self,
@@ -199,14 +186,14 @@ impl Cloud {
         let owner = provisioned_owner(&function)?;
         let record = ProvisionedRecord { requested, modified: now() };
         let arn = owner_arn(&scope, &owner);
-        let versions = self.provisioned_versions(&scope, &function).await?;
+        let exclusive = self.exclusive_with(&scope, &function).await?;
         let is_alias = names_alias(&function);
         self.blocking(move |store| {
             let changed: Result<(), ChangeError<SettingsError>> =
                 store.change_setting(&scope, SettingKind::ProvisionedConcurrency, &owner, |settings, _| {
                     let all = settings.all::<ProvisionedRecord>(SettingKind::ProvisionedConcurrency)?;
                     let taken = all.iter().any(|other| {
-                        other.owner.function == owner.function && versions.contains(&other.owner.qualifier)
+                        other.owner.function == owner.function && exclusive.contains(&other.owner.qualifier)
                     });
                     if taken {
                         return Err(if is_alias {
@@ -250,7 +237,7 @@ impl Cloud {
         limit: usize,
     ) -> Result<Page<Provisioned>, SettingsError> {
         let name = function.name.clone();
-        self.function(&scope, &FunctionRef { name: name.clone(), qualifier: None }).await?;
+        self.function(&scope, &function.unqualified()).await?;
         let kind = SettingKind::ProvisionedConcurrency;
         let found: Vec<Setting<ProvisionedRecord>> = self
             .blocking({
@@ -278,21 +265,34 @@ impl Cloud {
 
     /// What may not have provisioned concurrency when this has: of an alias its versions, of a
     /// version the aliases that point to it.
-    async fn provisioned_versions(
+    async fn exclusive_with(
         &self,
-        _scope: &Scope,
-        _function: &FunctionRef,
+        scope: &Scope,
+        function: &FunctionRef,
     ) -> Result<Vec<String>, SettingsError> {
-        Ok(Vec::new())
+        Ok(match &function.qualifier {
+            Some(Qualifier::Alias(name)) => {
+                let alias = self.alias(scope.clone(), function.clone(), name.clone()).await?;
+                if alias.version.is_none() {
+                    return Err(SettingsError::ProvisionedOfLatest);
+                }
+                let shared = alias.weights.keys().copied();
+                alias.version.into_iter().chain(shared).map(|version| version.to_string()).collect()
+            }
+            Some(Qualifier::Version(version)) => {
+                let (scope, function) = (scope.clone(), function.clone());
+                let aliases = self.aliases(scope, function, Some(Some(*version)), None, usize::MAX - 1).await?;
+                aliases.aliases.into_iter().map(|alias| alias.name).collect()
+            }
+            None | Some(Qualifier::Latest) => Vec::new(),
+        })
     }
 }
 
 fn provisioned_owner(function: &FunctionRef) -> Result<SettingOwner, SettingsError> {
     match &function.qualifier {
         None | Some(Qualifier::Latest) => Err(SettingsError::NeitherAliasNorVersion),
-        Some(Qualifier::Other(other)) => {
-            Ok(SettingOwner { function: function.name.clone(), qualifier: other.clone() })
-        }
+        Some(_) => Ok(owner_or_latest(function)),
     }
 }
 

@@ -17,6 +17,51 @@ pub(crate) enum LambdaError {
     /// No such function (or version, or alias) as this ARN.
     #[error("no function `{arn}`")]
     NoSuchFunction { arn: String },
+    /// A function of another account.
+    #[error("no permission for function `{arn}`")]
+    FunctionNotPermitted { arn: String, account: String, action: String },
+    /// No such alias as this ARN.
+    #[error("no alias `{arn}`")]
+    NoSuchAlias { arn: String },
+    /// No such alias as this ARN, to change it.
+    #[error("no alias `{arn}` to change")]
+    NoAliasToUpdate { arn: String },
+    /// There is an alias of that ARN.
+    #[error("alias `{arn}` exists")]
+    AliasExists { arn: String },
+    /// An alias shares its calls between more than two versions.
+    #[error("too many weights")]
+    TooManyWeights,
+    /// An alias of `$LATEST` shares its calls.
+    #[error("weights on $LATEST")]
+    WeightsOnLatest,
+    /// An alias shares its calls with the version that it points to.
+    #[error("weight on version {version}, which has the rest")]
+    WeightOnOwnVersion { version: u64 },
+    /// What is done to functions is asked for a version or an alias.
+    #[error("not for versions and aliases")]
+    NotOfVersions,
+    /// `$LATEST` goes with its function.
+    #[error("$LATEST cannot be deleted alone")]
+    LatestNotDeletable,
+    /// Another operation deletes aliases.
+    #[error("aliases are deleted otherwise")]
+    AliasNotDeletable,
+    /// Aliases point to the version that is to go.
+    #[error("aliases {aliases:?} point to the version")]
+    VersionReferenced { aliases: Vec<String> },
+    /// `$LATEST` has other code than the caller believes.
+    #[error("$LATEST has the code {current}, not {given}")]
+    OtherCode { given: String, current: String },
+    /// Runtimes that SnapStart does not know.
+    #[error("no SnapStart for `{runtime}`")]
+    NoSnapStart { runtime: String },
+    /// Something that events cannot be sent to.
+    #[error("`{arn}` is no queue and no topic")]
+    NoDeadLetterTarget { arn: String },
+    /// A container image for a function of the package type `Zip`.
+    #[error("an image for a zip function")]
+    ImageForZip,
     /// A function ARN of another region.
     #[error("function of region `{asked}` in region `{here}`")]
     FunctionElsewhere { asked: String, here: String },
@@ -59,6 +104,9 @@ pub(crate) enum LambdaError {
     /// The code's object is not there.
     #[error("no such key")]
     NoSuchKey,
+    /// The code of all functions and layers takes all the room there is.
+    #[error("code storage full")]
+    CodeStorageExceeded,
     /// Neither zip nor S3 object.
     #[error("no code given")]
     NoCode,

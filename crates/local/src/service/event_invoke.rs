@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cloud, FunctionRef, LambdaError, SettingsError, functions::function_arn, now,
-    settings::{Page, owner_arn, owner_or_latest, qualifier},
+    Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, functions::function_arn, now,
+    settings::{Page, owner_arn, owner_or_latest},
 };
 use crate::store::{ChangeError, Scope, Setting, SettingKind};
 
@@ -128,7 +128,7 @@ impl Cloud {
         limit: usize,
     ) -> Result<Page<EventInvoke>, SettingsError> {
         let name = function.name.clone();
-        self.function(&scope, &FunctionRef { name: name.clone(), qualifier: None })
+        self.function(&scope, &function.unqualified())
             .await
             .map_err(no_function)?;
         let found: Vec<Setting<EventInvokeConfig>> = self
@@ -217,7 +217,7 @@ impl Cloud {
         if region != scope.region.as_str() || account != scope.account.as_str() {
             return Ok(false);
         }
-        let qualifier = parts.get(7).map(|text| qualifier(text));
+        let qualifier = parts.get(7).map(|text| Qualifier::of(text));
         match self.function(scope, &FunctionRef { name, qualifier }).await {
             Ok(_) => Ok(true),
             Err(LambdaError::NoSuchFunction { .. }) => Ok(false),

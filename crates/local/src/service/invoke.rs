@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     sandbox::{Call, EnvironmentSpec, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, State, TreePin},
+    store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
 };
 
 /// How long a throttled event waits before it is tried again.
@@ -24,7 +24,10 @@ const THROTTLED_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is ready to run, so that an invocation need not look at the disk.
 #[derive(Default)]
-pub(crate) struct PreparedCache(Mutex<HashMap<(Scope, FunctionName), Arc<Prepared>>>);
+pub(crate) struct PreparedCache(Mutex<HashMap<PreparedKey, Arc<Prepared>>>);
+
+/// A function and its version; none is `$LATEST`.
+type PreparedKey = (Scope, FunctionName, Option<u64>);
 
 /// A function's settings, unpacked. The trees stay while the value lives.
 pub(super) struct Prepared {
@@ -35,18 +38,24 @@ pub(super) struct Prepared {
 }
 
 impl PreparedCache {
-    /// Lets go of a function's trees; running invocations keep theirs.
+    /// Lets go of the trees of all versions of a function; running invocations keep theirs.
     pub(super) fn forget(&self, scope: &Scope, name: &FunctionName) {
-        let forgotten = self.lock().remove(&(scope.clone(), name.clone()));
+        let is_of = |key: &PreparedKey| key.0 == *scope && key.1 == *name;
+        let forgotten: Vec<_> = self.lock().extract_if(|key, _| is_of(key)).collect();
         drop(forgotten);
     }
 
-    /// The same, unless something else was prepared for the function meanwhile.
-    fn forget_this(&self, scope: &Scope, name: &FunctionName, prepared: &Arc<Prepared>) {
-        let key = (scope.clone(), name.clone());
+    /// The same for one version.
+    pub(super) fn forget_version(&self, scope: &Scope, name: &FunctionName, version: Option<u64>) {
+        let forgotten = self.lock().remove(&(scope.clone(), name.clone(), version));
+        drop(forgotten);
+    }
+
+    /// The same, unless something else was prepared for the version meanwhile.
+    fn forget_this(&self, key: &PreparedKey, prepared: &Arc<Prepared>) {
         let mut all = self.lock();
-        if all.get(&key).is_some_and(|found| Arc::ptr_eq(found, prepared)) {
-            all.remove(&key);
+        if all.get(key).is_some_and(|found| Arc::ptr_eq(found, prepared)) {
+            all.remove(key);
         }
     }
 
@@ -56,7 +65,7 @@ impl PreparedCache {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Scope, FunctionName), Arc<Prepared>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PreparedKey, Arc<Prepared>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,16 +74,19 @@ impl PreparedCache {
 pub(crate) struct Invoked {
     /// From the sandbox.
     pub(crate) outcome: Outcome,
+    /// `$LATEST` or the number of the version that ran.
+    pub(crate) version: String,
 }
 
 impl Cloud {
-    /// Whether a function can be invoked now.
+    /// Whether a function can be invoked now, and which version of it; calls of an alias are shared
+    /// by weight, so that another call may get another one.
     pub(crate) async fn invocable(
         &self,
         scope: &Scope,
         function: &FunctionRef,
     ) -> Result<FunctionRecord, LambdaError> {
-        let record = self.function(scope, function).await.map_err(|error| match error {
+        let record = self.routed(scope, function).await.map_err(|error| match error {
             // Invoke alone names the version it looked for (FACTS.md §2).
             LambdaError::NoSuchFunction { .. } if function.qualifier.is_none() => {
                 LambdaError::NoSuchFunction { arn: format!("{}:$LATEST", function.arn(scope)) }
@@ -108,7 +120,7 @@ impl Cloud {
             ingested: now(),
             events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
         });
-        Ok(Invoked { outcome })
+        Ok(Invoked { outcome, version: record.version_text() })
     }
 
     pub(super) async fn prepare(
@@ -117,7 +129,7 @@ impl Cloud {
         record: &FunctionRecord,
     ) -> Result<Arc<Prepared>, LambdaError> {
         let settings = record.running();
-        let key = (scope.clone(), record.name.clone());
+        let key = (scope.clone(), record.name.clone(), record.version);
         if let Some(prepared) = self.prepared.lock().get(&key)
             && prepared.settings == settings.id
         {
@@ -136,7 +148,7 @@ impl Cloud {
             region: scope.region.clone(),
             account: scope.account.clone(),
             function_name: record.name.clone(),
-            version: "$LATEST".to_owned(),
+            version: record.version_text(),
             revision: settings.id.clone(),
             runtime,
             handler: settings.handler.clone(),
@@ -154,12 +166,18 @@ impl Cloud {
             _task: task,
             _opt: opt,
         });
-        self.prepared.lock().insert(key, Arc::clone(&prepared));
+        self.prepared.lock().insert(key.clone(), Arc::clone(&prepared));
         // Only now is it seen whether the function still runs these settings: who deletes or
         // changes it forgets what is prepared afterwards, and would have missed this before.
-        let still = self.function(scope, &FunctionRef { name: record.name.clone(), qualifier: None }).await;
-        if !still.is_ok_and(|record| record.running().id == prepared.settings) {
-            self.prepared.forget_this(scope, &record.name, &prepared);
+        let still: Result<_, StoreError> = self
+            .blocking({
+                let (scope, name, version) = key.clone();
+                move |store| store.function_version(&scope, &name, version)
+            })
+            .await;
+        let runs = |record: &FunctionRecord| record.running().id == prepared.settings;
+        if !still.is_ok_and(|found| found.as_ref().is_some_and(runs)) {
+            self.prepared.forget_this(&key, &prepared);
         }
         Ok(prepared)
     }

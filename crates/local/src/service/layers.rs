@@ -7,7 +7,7 @@ use layercake_core::{
     limits,
 };
 
-use super::{Cloud, LambdaError, Source, now, policies::may_read_layer};
+use super::{Cloud, LambdaError, Source, functions::check_storage, now, policies::may_read_layer};
 use crate::store::{AttachedLayer, Blob, LayerFilter, LayerVersionRecord, Scope, Store, StoreError};
 
 /// A layer version to be.
@@ -50,6 +50,7 @@ impl Cloud {
         let source = layer.source.ok_or(LambdaError::NoCode)?;
         let package = self.package(source).await?;
         self.blocking(move |store| {
+            check_storage(store, &scope, package.blob.size())?;
             let record = LayerVersionRecord {
                 name: layer.name,
                 version: 0,
@@ -137,7 +138,10 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
         .map(|arn| arn.parse().map_err(|_| LambdaError::LayerVersionMissing))
         .collect::<Result<_, _>>()?;
     let (mut attached, mut held) = (Vec::new(), Vec::new());
-    for (arn, text) in parsed.iter().zip(arns) {
+    for (place, (arn, text)) in parsed.iter().zip(arns).enumerate() {
+        if let Some(first) = parsed[..place].iter().position(|other| other.layer == arn.layer) {
+            return Err(LambdaError::SameLayerTwice { first: arns[first].clone(), second: text.clone() });
+        }
         if arn.layer.region != scope.region {
             return Err(LambdaError::LayerElsewhere { region: scope.region.to_string() });
         }
@@ -148,6 +152,8 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
                 account: scope.account.to_string(),
             });
         }
+        // Also when the function has this very version already: what is deleted can be kept, and
+        // cannot be asked for again.
         let found = store.hold_layer_version(&owner, &arn.layer.name, arn.version)?;
         let (found, blob) = found.ok_or(LambdaError::LayerVersionMissing)?;
         held.push(blob);
@@ -157,14 +163,6 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
             code_size: found.code_size,
             unzipped_size: found.unzipped_size,
         });
-    }
-    for (place, first) in parsed.iter().enumerate() {
-        if let Some(second) = (place + 1..parsed.len()).find(|&other| parsed[other].layer == first.layer) {
-            return Err(LambdaError::SameLayerTwice {
-                first: arns[place].clone(),
-                second: arns[second].clone(),
-            });
-        }
     }
     Ok(Attached { attached, held })
 }

@@ -37,9 +37,12 @@ pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned, RunningCalls};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError};
 pub(crate) use event_invoke::{Destinations, EventInvoke, NewEventInvokeConfig};
-pub(crate) use functions::{FunctionChanges, FunctionRef, NewFunction, Qualifier};
+pub(crate) use functions::{
+    AliasChanges, CODE_STORAGE_BYTES, CodeChange, FunctionChanges, FunctionRef, NewFunction, NewVersion,
+    Qualifier, alias_arn,
+};
 pub(crate) use iam::NewRole;
-pub(crate) use invoke::{PreparedCache, check_event, invoked_arn};
+pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
 pub(crate) use management::RuntimeManagement;
@@ -87,8 +90,8 @@ impl Cloud {
             logs,
             running: RunningCalls::default(),
         });
-        for (scope, name) in cloud.store.unfinished_functions()? {
-            cloud.settle_soon(scope, name);
+        for (scope, name, version) in cloud.store.unfinished_functions()? {
+            cloud.settle_soon(scope, name, version);
         }
         Ok(cloud)
     }

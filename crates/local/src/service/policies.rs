@@ -8,9 +8,9 @@ use layercake_core::aws::{AccountId, LayerName};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Cloud, FunctionRef, LambdaError, Qualifier, SettingsError};
+use super::{Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, settings::owner_or_function};
 use crate::store::{
-    ChangeError, FunctionPolicyRecord, LayerPolicyRecord, LayerVersionRecord, Scope, SettingKind, SettingOwner,
+    ChangeError, FunctionPolicyRecord, LayerPolicyRecord, LayerVersionRecord, Scope, SettingKind,
     Store, StoreError,
 };
 
@@ -180,15 +180,8 @@ impl Cloud {
         scope: Scope,
         function: FunctionRef,
     ) -> Result<Policy, SettingsError> {
-        let revision = match self.function(&scope, &function).await {
-            Ok(record) => record.revision,
-            // AWS names the function that is missing, but no version or alias.
-            Err(LambdaError::NoSuchFunction { .. }) if function.qualifier.is_some() => {
-                return Err(SettingsError::NoSuchResource);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let owner = owner(&function);
+        let revision = self.policy_revision(&scope, &function).await?;
+        let owner = owner_or_function(&function);
         self.blocking(move |store| {
             let found: Option<FunctionPolicyRecord> = store.setting(&scope, SettingKind::Policy, &owner)?;
             let document = found.ok_or(SettingsError::NoSuchResource)?.document;
@@ -234,7 +227,7 @@ impl Cloud {
         check_length(&document)?;
         let new = document.clone();
         self.change_policy(scope.clone(), function.clone(), revision, move |_| Ok(Some(new))).await?;
-        let revision = self.function(&scope, &function).await?.revision;
+        let revision = self.policy_revision(&scope, &function).await?;
         Ok(Policy { document, revision })
     }
 
@@ -259,7 +252,7 @@ impl Cloud {
         revision: Option<String>,
         change: impl FnOnce(Option<Value>) -> Result<Option<Value>, SettingsError> + Send + 'static,
     ) -> Result<(), SettingsError> {
-        let owner = owner(&function);
+        let owner = owner_or_function(&function);
         self.blocking(move |store| {
             let next = Uuid::new_v4().to_string();
             let changed = store.change_function_policy(&scope, &owner, &next, |found| {
@@ -271,6 +264,26 @@ impl Cloud {
             Ok::<_, SettingsError>(changed?)
         })
         .await
+    }
+
+    /// The revision of a policy, which is that of the function, version or alias.
+    async fn policy_revision(&self, scope: &Scope, function: &FunctionRef) -> Result<String, SettingsError> {
+        let found = match &function.qualifier {
+            Some(Qualifier::Alias(alias)) => {
+                let alias = self.alias(scope.clone(), function.clone(), alias.clone()).await;
+                alias.map(|alias| alias.revision)
+            }
+            _ => self.function(scope, function).await.map(|record| record.revision),
+        };
+        found.map_err(|error| match error {
+            // AWS names the function that is missing, but no version or alias.
+            LambdaError::NoSuchFunction { .. } | LambdaError::NoSuchAlias { .. }
+                if function.qualifier.is_some() =>
+            {
+                SettingsError::NoSuchResource
+            }
+            other => other.into(),
+        })
     }
 
     /// Whether what shall have a policy is there.
@@ -305,15 +318,6 @@ fn allows_layer(policy: &Value, account: &AccountId) -> bool {
             && statement["Effect"] == "Allow"
             && named.is_some_and(|named| named == "*" || named == root || named == account.as_str())
     })
-}
-
-/// What a policy of a function belongs to.
-fn owner(function: &FunctionRef) -> SettingOwner {
-    let qualifier = match &function.qualifier {
-        None | Some(Qualifier::Latest) => String::new(),
-        Some(Qualifier::Other(other)) => other.clone(),
-    };
-    SettingOwner { function: function.name.clone(), qualifier }
 }
 
 fn refuse_latest(function: &FunctionRef) -> Result<(), SettingsError> {

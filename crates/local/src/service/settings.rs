@@ -27,17 +27,14 @@ impl<T> Page<T> {
 impl Cloud {
     /// A function, version or alias. What is missing is named as AWS names it: an alias as an
     /// alias, everything else as a function.
-    pub(crate) async fn qualified_function(
+    pub(super) async fn qualified_function(
         &self,
         scope: &Scope,
         function: &FunctionRef,
     ) -> Result<FunctionRecord, SettingsError> {
         self.function(scope, function).await.map_err(|error| match error {
-            LambdaError::NoSuchFunction { .. } if names_alias(function) => {
-                SettingsError::NoSuchAlias { arn: function.arn(scope) }
-            }
-            LambdaError::NoSuchFunction { .. } => {
-                LambdaError::NoSuchFunction { arn: function.arn(scope) }.into()
+            LambdaError::NoSuchFunction { arn } if names_alias(function) => {
+                LambdaError::NoSuchAlias { arn }.into()
             }
             other => other.into(),
         })
@@ -50,7 +47,7 @@ impl Cloud {
         function: &FunctionRef,
     ) -> Result<FunctionRecord, SettingsError> {
         if function.qualifier.is_some() {
-            return Err(SettingsError::FunctionsOnly);
+            return Err(LambdaError::NotOfVersions.into());
         }
         Ok(self.function(scope, function).await?)
     }
@@ -74,26 +71,26 @@ impl Cloud {
     }
 }
 
-/// Whether the qualifier can only be an alias: neither `$LATEST` nor a number, nor something that
-/// cannot be a name.
+/// Whether the qualifier names an alias: no version, and nothing that no alias can be called by.
 pub(super) fn names_alias(function: &FunctionRef) -> bool {
-    let Some(Qualifier::Other(name)) = &function.qualifier else {
-        return false;
-    };
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    name.bytes().all(word) && !name.bytes().all(|byte| byte.is_ascii_digit())
+    matches!(&function.qualifier, Some(Qualifier::Alias(name)) if name.bytes().all(word))
 }
 
-/// The version or alias of a qualifier's text.
-pub(super) fn qualifier(text: &str) -> Qualifier {
-    if text == "$LATEST" { Qualifier::Latest } else { Qualifier::Other(text.to_owned()) }
+/// What belongs to the function as such unless the caller names a version or alias.
+pub(super) fn owner_or_function(function: &FunctionRef) -> SettingOwner {
+    match &function.qualifier {
+        None | Some(Qualifier::Latest) => SettingOwner::function(&function.name),
+        Some(_) => owner_or_latest(function),
+    }
 }
 
-/// What belongs to a version or alias belongs to `$LATEST` when the caller names none.
+/// What belongs to `$LATEST` unless the caller names a version or alias.
 pub(super) fn owner_or_latest(function: &FunctionRef) -> SettingOwner {
     let qualifier = match &function.qualifier {
         None | Some(Qualifier::Latest) => "$LATEST".to_owned(),
-        Some(Qualifier::Other(other)) => other.clone(),
+        Some(Qualifier::Version(version)) => version.to_string(),
+        Some(Qualifier::Alias(alias)) => alias.clone(),
     };
     SettingOwner { function: function.name.clone(), qualifier }
 }

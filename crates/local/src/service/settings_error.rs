@@ -13,12 +13,6 @@ pub(crate) enum SettingsError {
     /// There is nothing of that name, and AWS says no more.
     #[error("no such resource")]
     NoSuchResource,
-    /// No alias of this ARN.
-    #[error("no alias `{arn}`")]
-    NoSuchAlias { arn: String },
-    /// Only functions as such have this; the caller named a version or alias.
-    #[error("not of a version or alias")]
-    FunctionsOnly,
 
     /// No layer version of this ARN.
     #[error("no layer version `{arn}`")]

@@ -61,6 +61,7 @@ async fn create(cloud: &Arc<Cloud>, name: &str, layers: Vec<String>) -> Result<F
         architecture: None,
         changes,
         tags: BTreeMap::new(),
+        publish: false,
     };
     cloud.create_function(here(cloud), new).await
 }
@@ -191,7 +192,11 @@ async fn new_code_leaves_a_configuration_change_alone() {
     create(&cloud, "f", Vec::new()).await.expect("a function");
     settled(&cloud, "f").await;
     let code = source(&cloud, "other code");
-    let update = cloud.update_function_code(here(&cloud), function("f"), code, None, None, false);
+    let update = cloud.update_function_code(
+        here(&cloud),
+        function("f"),
+        CodeChange { source: code, ..CodeChange::default() },
+    );
     let mut update = Box::pin(update);
     assert!(futures::poll!(&mut update).is_pending());
     let changes = FunctionChanges { timeout: Some(77), ..FunctionChanges::default() };

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, now,
-    settings::{Page, owner_arn},
+    Cloud, FunctionRef, LambdaError, SettingsError, now,
+    settings::{Page, owner_arn, owner_or_function},
 };
 use crate::store::{ChangeError, Scope, Setting, SettingKind, SettingOwner};
 
@@ -56,7 +56,7 @@ impl Cloud {
         new: UrlChanges,
     ) -> Result<FunctionUrl, SettingsError> {
         self.function(&scope, &function).await.map_err(no_function)?;
-        let owner = owner(&function);
+        let owner = owner_or_function(&function);
         let arn = owner_arn(&scope, &owner);
         let config = UrlConfig {
             auth: new.auth.unwrap_or_else(|| "NONE".to_owned()),
@@ -85,7 +85,7 @@ impl Cloud {
         scope: Scope,
         function: FunctionRef,
     ) -> Result<FunctionUrl, SettingsError> {
-        let owner = owner(&function);
+        let owner = owner_or_function(&function);
         self.blocking(move |store| {
             let value = store.setting(&scope, KIND, &owner)?.ok_or(SettingsError::NoSuchResource)?;
             Ok(answered(&scope, Setting { owner, value }))
@@ -101,7 +101,7 @@ impl Cloud {
         changes: UrlChanges,
     ) -> Result<FunctionUrl, SettingsError> {
         self.function(&scope, &function).await.map_err(no_function)?;
-        let owner = owner(&function);
+        let owner = owner_or_function(&function);
         self.blocking(move |store| {
             let changed: Result<UrlConfig, ChangeError<SettingsError>> =
                 store.change_setting(&scope, KIND, &owner, |_, found: Option<UrlConfig>| {
@@ -122,7 +122,7 @@ impl Cloud {
 
     /// Takes the URL of a function or alias away.
     pub(crate) async fn delete_url(&self, scope: Scope, function: FunctionRef) -> Result<(), SettingsError> {
-        if self.forget_setting::<UrlConfig>(scope, KIND, owner(&function)).await? {
+        if self.forget_setting::<UrlConfig>(scope, KIND, owner_or_function(&function)).await? {
             Ok(())
         } else {
             Err(SettingsError::NoSuchResource)
@@ -138,7 +138,7 @@ impl Cloud {
         limit: usize,
     ) -> Result<Page<FunctionUrl>, SettingsError> {
         let name = function.name.clone();
-        self.function(&scope, &FunctionRef { name: name.clone(), qualifier: None })
+        self.function(&scope, &function.unqualified())
             .await
             .map_err(no_function)?;
         self.blocking(move |store| {
@@ -150,14 +150,6 @@ impl Cloud {
         })
         .await
     }
-}
-
-fn owner(function: &FunctionRef) -> SettingOwner {
-    let qualifier = match &function.qualifier {
-        None | Some(Qualifier::Latest) => String::new(),
-        Some(Qualifier::Other(other)) => other.clone(),
-    };
-    SettingOwner { function: function.name.clone(), qualifier }
 }
 
 fn answered(scope: &Scope, setting: Setting<UrlConfig>) -> FunctionUrl {

@@ -9,7 +9,9 @@ use layercake_core::aws::FunctionName;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{ChangeError, Scope, Store, StoreError, code_signing, from_json, to_json};
+use super::{
+    ChangeError, Scope, Store, StoreError, aliases, code_signing, from_json, functions::find, to_json,
+};
 
 /// What is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,26 @@ impl SettingOwner {
     pub(crate) fn function(function: &FunctionName) -> Self {
         Self { function: function.clone(), qualifier: String::new() }
     }
+
+    /// What the qualifier names.
+    pub(super) fn part(&self) -> SettingPart<'_> {
+        match self.qualifier.as_str() {
+            "" | "$LATEST" => SettingPart::Version(None),
+            other => match other.parse::<u64>() {
+                // No alias is called by a number, and no version is written with zeros before it.
+                Ok(number) if number.to_string() == other => SettingPart::Version(Some(number)),
+                _ => SettingPart::Alias(other),
+            },
+        }
+    }
+}
+
+/// The part of a function that a record belongs to.
+pub(super) enum SettingPart<'a> {
+    /// A version; none is `$LATEST`, and with it the function as such.
+    Version(Option<u64>),
+    /// An alias.
+    Alias(&'a str),
 }
 
 /// A record with what it belongs to.
@@ -109,6 +131,12 @@ impl Store {
         kind: SettingKind,
     ) -> Result<Vec<Setting<T>>, StoreError> {
         self.read(|connection| all(connection, scope, kind))
+    }
+
+    /// Concurrency that functions have reserved of their account's.
+    pub(crate) fn reserved_concurrency(&self, scope: &Scope) -> Result<u32, StoreError> {
+        let reserved = self.all_settings::<u32>(scope, SettingKind::Concurrency)?;
+        Ok(reserved.iter().map(|setting| setting.value).sum())
     }
 
     /// One function's records of a kind by qualifier, from behind the qualifier `after`.
@@ -262,11 +290,10 @@ fn all<T: DeserializeOwned>(
 
 /// Whether what a record belongs to is still there.
 fn exists(transaction: &Transaction<'_>, scope: &Scope, owner: &SettingOwner) -> Result<bool, StoreError> {
-    let (account, region, name) =
-        (scope.account.as_str(), scope.region.as_str(), owner.function.as_str());
-    Ok(transaction
-        .prepare_cached("SELECT 1 FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3")?
-        .exists(params![account, region, name])?)
+    Ok(match owner.part() {
+        SettingPart::Version(version) => find(transaction, scope, &owner.function, version)?.is_some(),
+        SettingPart::Alias(alias) => aliases::one(transaction, scope, &owner.function, alias)?.is_some(),
+    })
 }
 
 fn what(kind: SettingKind, owner: &SettingOwner) -> String {

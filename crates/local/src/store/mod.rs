@@ -11,6 +11,7 @@
 //!   they are not flushed;
 //! - what no record names is collected when it loses its last record, and at the next start.
 
+mod aliases;
 mod archive;
 mod blobs;
 mod code_signing;
@@ -27,6 +28,7 @@ mod records;
 mod roles;
 mod schema;
 mod trees;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,7 @@ use layercake_core::{
 };
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub(crate) use aliases::AliasError;
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobWriter};
 pub(crate) use code_signing::{CodeSigningDeletion, CodeSigningRecord};
@@ -57,6 +60,7 @@ pub(crate) use objects::ListedObjects;
 pub(crate) use policies::{FunctionPolicyRecord, LayerPolicyRecord};
 pub(crate) use records::*;
 pub(crate) use trees::TreePin;
+pub(crate) use versions::{Publication, VersionDeletion};
 
 /// What can go wrong with the data directory.
 #[derive(Debug, thiserror::Error)]

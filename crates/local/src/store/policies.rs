@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ChangeError, FunctionRecord, Scope, SettingKind, SettingOwner, Store, StoreError, from_json,
-    function_settings, to_json,
+    ChangeError, Scope, SettingKind, SettingOwner, Store, StoreError, aliases, from_json,
+    function_settings::{self, SettingPart},
+    functions, to_json,
 };
 
 /// A policy of a layer version.
@@ -150,12 +151,21 @@ pub(super) fn forget_layer_policy(
     )?)
 }
 
+/// The revision of what has a policy; none when that is not there.
 fn revision_of(
     transaction: &Transaction<'_>,
     scope: &Scope,
     owner: &SettingOwner,
 ) -> Result<Option<String>, StoreError> {
-    Ok(function(transaction, scope, owner)?.map(|record| record.revision))
+    let function = &owner.function;
+    Ok(match owner.part() {
+        SettingPart::Version(version) => {
+            functions::find(transaction, scope, function, version)?.map(|record| record.revision)
+        }
+        SettingPart::Alias(alias) => {
+            aliases::one(transaction, scope, function, alias)?.map(|record| record.revision)
+        }
+    })
 }
 
 fn set_revision(
@@ -164,33 +174,20 @@ fn set_revision(
     owner: &SettingOwner,
     revision: &str,
 ) -> Result<(), StoreError> {
-    if let Some(mut record) = function(transaction, scope, owner)? {
-        revision.clone_into(&mut record.revision);
-        transaction.execute(
-            "UPDATE functions SET record = ?4 WHERE account = ?1 AND region = ?2 AND name = ?3",
-            params![
-                scope.account.as_str(),
-                scope.region.as_str(),
-                owner.function.as_str(),
-                to_json(&record)?
-            ],
-        )?;
+    let function = &owner.function;
+    match owner.part() {
+        SettingPart::Version(version) => {
+            if let Some(mut record) = functions::find(transaction, scope, function, version)? {
+                revision.clone_into(&mut record.revision);
+                functions::replace(transaction, scope, &record)?;
+            }
+        }
+        SettingPart::Alias(alias) => {
+            if let Some(mut record) = aliases::one(transaction, scope, function, alias)? {
+                revision.clone_into(&mut record.revision);
+                aliases::replace(transaction, scope, function, &record)?;
+            }
+        }
     }
     Ok(())
-}
-
-fn function(
-    transaction: &Transaction<'_>,
-    scope: &Scope,
-    owner: &SettingOwner,
-) -> Result<Option<FunctionRecord>, StoreError> {
-    transaction
-        .prepare_cached("SELECT record FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3")?
-        .query_row(
-            params![scope.account.as_str(), scope.region.as_str(), owner.function.as_str()],
-            |row| row.get::<_, String>(0),
-        )
-        .optional()?
-        .map(|text| from_json(&text, &format!("function `{}`", owner.function)))
-        .transpose()
 }

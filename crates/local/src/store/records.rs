@@ -96,6 +96,9 @@ pub(crate) struct Settings {
     pub(crate) logging: Logging,
     /// `PassThrough` or `Active`.
     pub(crate) tracing: String,
+    /// When SnapStart applies: `PublishedVersions`; none means never.
+    #[serde(default)]
+    pub(crate) snap_start: Option<String>,
     /// Members that mean nothing here and are given back as they came (`VpcConfig`, `KMSKeyArn`,
     /// `DeadLetterConfig`, …), by their name in the API.
     #[serde(default)]
@@ -137,11 +140,18 @@ pub(crate) enum Update {
     },
 }
 
-/// A function.
+/// A function, or a published version of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FunctionRecord {
     /// Its name.
     pub(crate) name: FunctionName,
+    /// The number of a published version; none for `$LATEST`.
+    #[serde(default)]
+    pub(crate) version: Option<u64>,
+    /// Of a published version: the description that `$LATEST` had when it was published, which the
+    /// version may have another than.
+    #[serde(default)]
+    pub(crate) latest_description: Option<String>,
     /// The newest settings.
     pub(crate) settings: Settings,
     /// Changes with every change.
@@ -152,17 +162,50 @@ pub(crate) struct FunctionRecord {
     pub(crate) state: State,
     /// How far its last change is.
     pub(crate) update: Update,
-    /// As given.
+    /// As given; of `$LATEST` only.
     pub(crate) tags: BTreeMap<String, String>,
 }
 
 impl FunctionRecord {
+    /// `$LATEST` or the number of a published version.
+    pub(crate) fn version_text(&self) -> String {
+        version_text(self.version)
+    }
+
     /// What an invocation runs now.
     pub(crate) fn running(&self) -> &Settings {
         match &self.update {
             Update::InProgress { earlier } | Update::Failed { earlier, .. } => earlier,
             Update::None | Update::Successful => &self.settings,
         }
+    }
+}
+
+/// `$LATEST`, or the number of a published version.
+pub(crate) fn version_text(version: Option<u64>) -> String {
+    version.map_or_else(|| "$LATEST".to_owned(), |number| number.to_string())
+}
+
+/// An alias of a function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AliasRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// The version that it points to; none for `$LATEST`.
+    pub(crate) version: Option<u64>,
+    /// As given.
+    pub(crate) description: String,
+    /// Shares (0 to 1) of the calls that go to other versions.
+    #[serde(default)]
+    pub(crate) weights: BTreeMap<u64, f64>,
+    /// Changes with every change.
+    pub(crate) revision: String,
+}
+
+impl AliasRecord {
+    /// Whether calls of the alias may go to this version.
+    pub(crate) fn invokes(&self, version: Option<u64>) -> bool {
+        self.version == version || version.is_some_and(|version| self.weights.contains_key(&version))
     }
 }
 

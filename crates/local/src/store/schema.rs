@@ -81,6 +81,43 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE log_groups ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
 ",
+    // Published versions of functions, their aliases, and what each version needs on disk. The
+    // index holds the sizes of the code, so that their sum needs no record.
+    "
+    CREATE TABLE function_counters (
+        account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL,
+        last_version INTEGER NOT NULL,
+        PRIMARY KEY (account, region, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE function_versions (
+        account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (account, region, name, version)
+    ) WITHOUT ROWID;
+    CREATE TABLE function_aliases (
+        account TEXT NOT NULL, region TEXT NOT NULL, function TEXT NOT NULL, name TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (account, region, function, name)
+    ) WITHOUT ROWID;
+
+    ALTER TABLE function_uses RENAME TO function_uses_of_latest;
+    DROP INDEX function_uses_by_key;
+    CREATE TABLE function_uses (
+        account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+        kind TEXT NOT NULL, key TEXT NOT NULL,
+        PRIMARY KEY (account, region, name, version, kind, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX function_uses_by_key ON function_uses (key);
+    INSERT INTO function_uses SELECT account, region, name, 0, kind, key FROM function_uses_of_latest;
+    DROP TABLE function_uses_of_latest;
+
+    CREATE INDEX functions_by_code_size ON functions (account, region,
+        CASE WHEN json_valid(record) THEN json_extract(record, '$.settings.code_size') ELSE 0 END);
+    CREATE INDEX function_versions_by_code_size ON function_versions (account, region,
+        CASE WHEN json_valid(record) THEN json_extract(record, '$.settings.code_size') ELSE 0 END);
+    CREATE INDEX layer_versions_by_code_size ON layer_versions (account, region,
+        CASE WHEN json_valid(record) THEN json_extract(record, '$.code_size') ELSE 0 END);
+",
     // What is configured beside functions and layer versions.
     "
     CREATE TABLE function_settings (

@@ -125,14 +125,14 @@ async fn a_retirement_can_spare_a_revision() {
         async move { join_all([old.value("1"), new.value("1")]).await }
     });
     eventually("the second pair", || processes_with(&name).len() == 4).await;
-    lab.sandbox.retire_except(&old.spec.function_arn(), "2").await;
+    lab.sandbox.retire_except(&old.spec.function_arn(), "$LATEST", "2").await;
     let streams = [busy.await.expect("answers"), busy_too.await.expect("answers")].concat();
     assert!(streams.contains(&idle_old) && streams.contains(&idle_new), "{streams:?}");
     let (olds, news) = ([&streams[0], &streams[2]], [&streams[1], &streams[3]]);
     assert!(news.contains(&&new.value("0").await), "the spared revision's environments are kept");
     assert!(!olds.contains(&&old.value("0").await), "the other revision's are not, busy as they were");
 
-    lab.sandbox.retire_except(&old.spec.function_arn(), "2").await;
+    lab.sandbox.retire_except(&old.spec.function_arn(), "$LATEST", "2").await;
     assert_eq!(processes_with(&name).len(), 2, "idle ones of the other revision end at once");
     lab.sandbox.retire(&old.spec.function_arn()).await;
     assert_eq!(processes_with(&name), Vec::<String>::new(), "a deletion spares none");

@@ -18,6 +18,22 @@ impl From<LambdaError> for AwsError {
         };
         let conflict = |message: String| Self::user(409, "ResourceConflictException", message);
         match error {
+            LambdaError::FunctionNotPermitted { .. }
+            | LambdaError::NoSuchAlias { .. }
+            | LambdaError::NoAliasToUpdate { .. }
+            | LambdaError::AliasExists { .. }
+            | LambdaError::TooManyWeights
+            | LambdaError::WeightsOnLatest
+            | LambdaError::WeightOnOwnVersion { .. }
+            | LambdaError::NotOfVersions
+            | LambdaError::LatestNotDeletable
+            | LambdaError::AliasNotDeletable
+            | LambdaError::VersionReferenced { .. }
+            | LambdaError::OtherCode { .. }
+            | LambdaError::NoSnapStart { .. }
+            | LambdaError::NoDeadLetterTarget { .. }
+            | LambdaError::ImageForZip
+            | LambdaError::CodeStorageExceeded => function(error),
             LambdaError::NoSuchLayerVersion => missing("The resource you requested does not exist.".to_owned()),
             LambdaError::LayerVersionBelowOne => invalid("Layer Version Cannot be less than 1".to_owned()),
             LambdaError::NoSuchFunction { arn } => missing(format!("Function not found: {arn}")),
@@ -133,6 +149,79 @@ impl From<LambdaError> for AwsError {
             LambdaError::Sandbox(error) => sandbox(&error),
             LambdaError::Store(error) => Self::service(with_causes(&error)),
         }
+    }
+}
+
+/// What is said about versions, aliases and single settings. A text without a remark was recorded
+/// on Lambda.
+fn function(error: LambdaError) -> AwsError {
+    let invalid = |message: String| AwsError::user(400, "InvalidParameterValueException", message);
+    let missing = |message: String| AwsError {
+        style: Style::UserUpper,
+        ..AwsError::user(404, "ResourceNotFoundException", message)
+    };
+    let conflict = |message: String| AwsError::user(409, "ResourceConflictException", message);
+    match error {
+        // As the recorded one for layers, with the function's action.
+        LambdaError::FunctionNotPermitted { arn, account, action } => AwsError::user(
+            403,
+            "AccessDeniedException",
+            format!(
+                "User: arn:aws:iam::{account}:root is not authorized to perform: {action} on resource: {arn} \
+                 because no resource-based policy allows the {action} action"
+            ),
+        ),
+        LambdaError::NoSuchAlias { arn } => missing(format!("Cannot find alias arn: {arn}")),
+        // Known from other implementations that were held against Lambda.
+        LambdaError::NoAliasToUpdate { arn } => missing(format!("Alias not found: {arn}")),
+        LambdaError::AliasExists { arn } => conflict(format!("Alias already exists: {arn}")),
+        LambdaError::TooManyWeights => {
+            invalid("Number of items in AdditionalVersionWeights cannot be greater than 1".to_owned())
+        }
+        // Recorded without `Type`.
+        LambdaError::WeightsOnLatest => AwsError {
+            style: Style::Bare,
+            ..invalid("$LATEST is not supported for an alias pointing to more than 1 version".to_owned())
+        },
+        LambdaError::WeightOnOwnVersion { version } => invalid(format!(
+            "Invalid function version {version}. Function version {version} is already included in routing \
+             configuration."
+        )),
+        // Recorded for reserved concurrency; taken for every operation on functions alone.
+        LambdaError::NotOfVersions => invalid(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support this \
+             operation. Please specify either a function name or an unqualified function ARN."
+                .to_owned(),
+        ),
+        LambdaError::LatestNotDeletable => {
+            invalid("$LATEST version cannot be deleted without deleting the function.".to_owned())
+        }
+        LambdaError::AliasNotDeletable => {
+            invalid("Deletion of aliases is not currently supported.".to_owned())
+        }
+        // From what clients of Lambda match on.
+        LambdaError::VersionReferenced { aliases } => conflict(format!(
+            "Unable to delete version because the following aliases reference it: [{}]",
+            aliases.join(", ")
+        )),
+        LambdaError::OtherCode { given, current } => invalid(format!(
+            "CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST ({current}). Please try \
+             again with the CodeSHA256 in $LATEST."
+        )),
+        LambdaError::NoSnapStart { runtime } => {
+            invalid(format!("{runtime} is not supported for SnapStart enabled functions."))
+        }
+        // Our words: no recording of Lambda's was found.
+        LambdaError::NoDeadLetterTarget { arn } => {
+            invalid(format!("The dead letter target {arn} is neither an SQS queue nor an SNS topic."))
+        }
+        LambdaError::ImageForZip => {
+            invalid("Please don't provide ImageUri when updating a function with packageType Zip.".to_owned())
+        }
+        LambdaError::CodeStorageExceeded => {
+            AwsError::user(400, "CodeStorageExceededException", "Code storage limit exceeded.")
+        }
+        other => AwsError::service(with_causes(&other)),
     }
 }
 

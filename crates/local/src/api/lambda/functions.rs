@@ -6,10 +6,23 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, AwsError, Call, layers::listed, wire};
-use crate::service::{FunctionChanges, FunctionRef, NewFunction, Qualifier};
+use crate::service::{CodeChange, FunctionChanges, FunctionRef, LambdaError, NewFunction, Qualifier};
 
-/// Members that are kept and given back and mean nothing on this machine.
-const ECHOED: [&str; 5] = ["VpcConfig", "KMSKeyArn", "DeadLetterConfig", "FileSystemConfigs", "ImageConfig"];
+/// Members that are kept and given back and mean nothing on this machine; an empty one takes away
+/// what there was.
+const ECHOED: [&str; 4] = ["VpcConfig", "KMSKeyArn", "FileSystemConfigs", "CodeSigningConfigArn"];
+
+/// Members of what is not there.
+const NOT_BUILT: [&str; 8] = [
+    "AcceleratorConfig",
+    "CapacityProviderConfig",
+    "DurableConfig",
+    "ImageConfig",
+    "PublishTo",
+    "RuntimeConfig",
+    "SourceKMSKeyArn",
+    "TenancyConfig",
+];
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -21,6 +34,8 @@ struct Code {
     #[serde(rename = "S3ObjectVersion")]
     version: Option<String>,
     image_uri: Option<String>,
+    #[serde(rename = "SourceKMSKeyArn")]
+    source_kms_key_arn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +70,7 @@ struct UpdateCodeRequest {
     dry_run: bool,
     publish: Option<bool>,
     architectures: Option<Vec<String>>,
+    publish_to: Option<String>,
     #[serde(flatten)]
     code: Code,
 }
@@ -74,6 +90,8 @@ struct Configuration {
     layers: Option<Vec<String>>,
     logging_config: Option<LoggingConfig>,
     tracing_config: Option<TracingConfig>,
+    snap_start: Option<SnapStart>,
+    dead_letter_config: Option<DeadLetterConfig>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -104,6 +122,19 @@ struct LoggingConfig {
 #[serde(rename_all = "PascalCase")]
 struct TracingConfig {
     mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SnapStart {
+    apply_on: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeadLetterConfig {
+    #[serde(default)]
+    target_arn: String,
 }
 
 #[derive(Deserialize)]
@@ -142,28 +173,41 @@ impl Configuration {
             application_log_level: logging.application_log_level,
             system_log_level: logging.system_log_level,
             tracing: self.tracing_config.and_then(|tracing| tracing.mode),
+            snap_start: self.snap_start.and_then(|snap_start| snap_start.apply_on),
+            dead_letter_target: self.dead_letter_config.map(|config| config.target_arn),
             echoed: ECHOED
                 .iter()
-                .filter_map(|name| Some(((*name).to_owned(), self.rest.remove(*name)?)))
+                .filter_map(|name| {
+                    let value = self.rest.remove(*name)?;
+                    let is_empty = match &value {
+                        Value::String(text) => text.is_empty(),
+                        Value::Array(items) => items.is_empty(),
+                        _ => false,
+                    };
+                    Some(((*name).to_owned(), Some(value).filter(|_| !is_empty)))
+                })
                 .collect(),
         }
     }
+
+    /// Refuses by name what is not there.
+    fn refuse_not_built(&self) -> Result<(), AwsError> {
+        NOT_BUILT
+            .iter()
+            .find(|name| self.rest.contains_key(**name))
+            .map_or(Ok(()), |name| Err(not_built(name)))
+    }
 }
 
-fn refuse_images(package_type: Option<&str>, code: &Code) -> Result<(), AwsError> {
-    if package_type == Some("Image") || code.image_uri.is_some() {
-        return Err(AwsError::not_built(
-            "The local cloud does not implement functions from container images",
-        ));
+impl Code {
+    /// Refuses by name what is not there.
+    fn refuse_not_built(&self) -> Result<(), AwsError> {
+        self.source_kms_key_arn.as_ref().map_or(Ok(()), |_| Err(not_built("SourceKMSKeyArn")))
     }
-    Ok(())
 }
 
-fn refuse_publish(publish: Option<bool>) -> Result<(), AwsError> {
-    if publish == Some(true) {
-        return Err(AwsError::not_built("The local cloud does not implement published versions yet"));
-    }
-    Ok(())
+fn not_built(name: &str) -> AwsError {
+    AwsError::not_built(format!("The local cloud does not implement {name} yet"))
 }
 
 fn first(architectures: Option<Vec<String>>) -> Option<String> {
@@ -172,24 +216,29 @@ fn first(architectures: Option<Vec<String>>) -> Option<String> {
 
 pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: CreateRequest = call.input()?;
-    refuse_images(request.package_type.as_deref(), &request.code)?;
-    refuse_publish(request.publish)?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    if request.package_type.as_deref() == Some("Image") || request.code.image_uri.is_some() {
+        let message = "The local cloud does not implement functions from container images";
+        return Err(AwsError::not_built(message));
+    }
+    request.configuration.refuse_not_built()?;
+    request.code.refuse_not_built()?;
+    let function = call.unqualified_function(&request.function_name)?;
     let new = NewFunction {
-        name: function.name,
+        name: function.name.clone(),
         source: call.source(request.code.bucket, request.code.key, request.code.version)?,
         architecture: first(request.architectures),
         changes: request.configuration.changes(),
         tags: request.tags,
+        publish: request.publish.unwrap_or(false),
     };
     let record = call.api.cloud.create_function(call.scope.clone(), new).await?;
-    let arn = FunctionRef { name: record.name.clone(), qualifier: None }.arn(&call.scope);
-    Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
+    // Also of a version that was published at once, as recorded.
+    Ok(Answer::Json(wire::configuration(&call.scope, &record, &function.arn(&call.scope))))
 }
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: NameRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     let record = call.api.cloud.function(&call.scope, &function).await?;
     let mut answer = json!({
         "Configuration": wire::configuration(&call.scope, &record, &function.arn(&call.scope)),
@@ -198,8 +247,13 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
             "Location": wire::location(&call.endpoint, record.settings.code),
         },
     });
-    if !record.tags.is_empty() {
-        answer["Tags"] = json!(record.tags);
+    let tags = match record.version {
+        None => record.tags,
+        // Tags are of functions, whichever version is asked for.
+        Some(_) => call.api.cloud.function(&call.scope, &function.unqualified()).await?.tags,
+    };
+    if !tags.is_empty() {
+        answer["Tags"] = json!(tags);
     }
     if let Some(reserved) = call.api.cloud.reserved(&call.scope, &record.name).await? {
         answer["Concurrency"] = json!({ "ReservedConcurrentExecutions": reserved });
@@ -209,71 +263,68 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn get_configuration(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: NameRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     let record = call.api.cloud.function(&call.scope, &function).await?;
     Ok(Answer::Json(wire::configuration(&call.scope, &record, &function.arn(&call.scope))))
 }
 
 pub(super) async fn update_code(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: UpdateCodeRequest = call.input()?;
-    refuse_images(None, &request.code)?;
-    refuse_publish(request.publish)?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
-    let source = call.source(request.code.bucket, request.code.key, request.code.version)?;
-    let arn = function.arn(&call.scope);
-    let record = call
-        .api
-        .cloud
-        .update_function_code(
-            call.scope.clone(),
-            function,
-            source,
-            first(request.architectures),
-            request.revision_id,
-            request.dry_run,
-        )
-        .await?;
-    Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
+    request.code.refuse_not_built()?;
+    if request.publish_to.is_some() {
+        return Err(not_built("PublishTo"));
+    }
+    let mut function = call.function(&request.function_name, None)?;
+    function.check_unqualified()?;
+    if request.code.image_uri.is_some() {
+        call.api.cloud.function(&call.scope, &function).await?;
+        return Err(LambdaError::ImageForZip.into());
+    }
+    let change = CodeChange {
+        source: call.source(request.code.bucket, request.code.key, request.code.version)?,
+        architecture: first(request.architectures),
+        revision: request.revision_id,
+        dry_run: request.dry_run,
+        publish: request.publish.unwrap_or(false),
+    };
+    let record = call.api.cloud.update_function_code(call.scope.clone(), function.clone(), change).await?;
+    if let Some(version) = record.version {
+        function.qualifier = Some(Qualifier::Version(version));
+    }
+    Ok(Answer::Json(wire::configuration(&call.scope, &record, &function.arn(&call.scope))))
 }
 
 pub(super) async fn update_configuration(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: UpdateConfigurationRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    request.configuration.refuse_not_built()?;
+    let function = call.function(&request.function_name, None)?;
     let arn = function.arn(&call.scope);
-    let record = call
-        .api
-        .cloud
-        .update_function_configuration(
-            call.scope.clone(),
-            function,
-            request.configuration.changes(),
-            request.revision_id,
-        )
-        .await?;
+    let (changes, revision) = (request.configuration.changes(), request.revision_id);
+    let record =
+        call.api.cloud.update_function_configuration(call.scope.clone(), function, changes, revision).await?;
     Ok(Answer::Json(wire::configuration(&call.scope, &record, &arn)))
 }
 
+/// "Lambda returns up to 50 items in each response, even if you set the number higher."
+pub(super) const LIST_ITEMS: usize = 50;
+
 pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: ListRequest = call.input()?;
-    // "Lambda returns up to 50 items in each response, even if you set the number higher."
-    let limit = request.max_items.unwrap_or(50).min(50);
-    let page = call.api.cloud.functions(call.scope.clone(), request.marker, limit).await?;
-    let qualifier = request.function_version.map(|_| Qualifier::Latest);
+    let limit = request.max_items.unwrap_or(LIST_ITEMS).min(LIST_ITEMS);
+    let (cloud, scope) = (&call.api.cloud, call.scope.clone());
+    let all = request.function_version.is_some();
+    let page = if all {
+        cloud.all_function_versions(scope, request.marker, limit).await?
+    } else {
+        cloud.functions(scope, request.marker, limit).await?
+    };
     let functions: Vec<_> = page
         .functions
         .iter()
         .map(|record| {
-            let function = FunctionRef { name: record.name.clone(), qualifier: qualifier.clone() };
-            let mut answer = wire::configuration(&call.scope, record, &function.arn(&call.scope));
-            // A list has only a part of each configuration, says the API's documentation.
-            if let Value::Object(members) = &mut answer {
-                members.retain(|name, _| {
-                    !name.starts_with("State")
-                        && !name.starts_with("LastUpdateStatus")
-                        && name != "RuntimeVersionConfig"
-                });
-            }
-            answer
+            let qualifier = all.then(|| record.version.map_or(Qualifier::Latest, Qualifier::Version));
+            let function = FunctionRef { name: record.name.clone(), qualifier };
+            wire::listed_configuration(&call.scope, record, &function.arn(&call.scope))
         })
         .collect();
     Ok(listed("Functions", functions.into(), page.next))
@@ -281,14 +332,7 @@ pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn delete(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: NameRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
-    if function.qualifier == Some(Qualifier::Latest) {
-        return Err(AwsError::user(
-            400,
-            "InvalidParameterValueException",
-            "$LATEST version cannot be deleted without deleting the function.",
-        ));
-    }
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.delete_function(call.scope.clone(), function).await?;
     Ok(Answer::Empty(204))
 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use layercake_core::limits;
 use serde::Deserialize;
 
-use super::{Answer, AwsError, Call, read_body, wire};
+use super::{Answer, AwsError, Call, read_body};
 use crate::{
     api::answer,
     sandbox,
-    service::{check_event, invoked_arn},
+    service::{Invoked, check_event, invoked_arn},
 };
 
 #[derive(Deserialize)]
@@ -26,9 +26,8 @@ struct InvokeRequest {
     client_context: Option<String>,
 }
 
-pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
-    let request: InvokeRequest = call.input()?;
-    let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
+/// The event of a call, within the limit for its kind.
+async fn event(call: &mut Call<'_>, kind: &str) -> Result<Bytes, AwsError> {
     let limit = if kind == "Event" { limits::EVENT_PAYLOAD_BYTES } else { limits::SYNC_PAYLOAD_BYTES };
     let payload = read_body(call.take_body(), usize::try_from(limit).unwrap_or(usize::MAX))
         .await
@@ -43,9 +42,33 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
                 ),
             )
         })?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    Ok(if payload.is_empty() { Bytes::from_static(b"{}") } else { Bytes::from(payload) })
+}
+
+/// The older way to invoke without waiting.
+pub(super) async fn invoke_async(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let request: InvokeRequest = call.input()?;
+    let payload = event(&mut call, "Event").await?;
+    let function = call.function(&request.function_name, None)?;
     call.api.cloud.invocable(&call.scope, &function).await?;
-    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { Bytes::from(payload) };
+    check_event(&payload)?;
+    let event = sandbox::Call {
+        request_id: call.request_id.to_owned(),
+        payload,
+        invoked_arn: invoked_arn(&call.scope, &function),
+        client_context: None,
+        trace_id: trace_id(&call),
+    };
+    call.api.cloud.invoke_later(call.scope, function, event);
+    Ok(Answer::Empty(202))
+}
+
+pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let request: InvokeRequest = call.input()?;
+    let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
+    let payload = event(&mut call, kind).await?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
+    call.api.cloud.invocable(&call.scope, &function).await?;
     check_event(&payload)?;
     let trace_id = trace_id(&call);
     let event = sandbox::Call {
@@ -68,7 +91,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
             Ok(Answer::Response(Box::new(response)))
         }
         _ => {
-            let outcome = call.api.cloud.invoke(&call.scope, &function, event).await?.outcome;
+            let Invoked { outcome, version } = call.api.cloud.invoke(&call.scope, &function, event).await?;
             let mut response = answer(200, "application/json", Body::empty(), call.request_id);
             if let Some(error) = &outcome.function_error {
                 set(&mut response, "x-amz-function-error", error);
@@ -77,7 +100,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
                 let tail = base64::engine::general_purpose::STANDARD.encode(outcome.log_tail());
                 set(&mut response, "x-amz-log-result", &tail);
             }
-            set(&mut response, "x-amz-executed-version", "$LATEST");
+            set(&mut response, "x-amz-executed-version", &version);
             set(&mut response, "x-amzn-trace-id", &trace_id);
             if let Ok(length) = HeaderValue::from_str(&outcome.payload.len().to_string()) {
                 response.headers_mut().insert(header::CONTENT_LENGTH, length);

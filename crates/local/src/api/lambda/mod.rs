@@ -1,6 +1,8 @@
 //! Lambda's REST-JSON protocol: a request becomes an operation with valid, typed input; an
 //! answer or an error becomes JSON.
 
+mod account;
+mod aliases;
 mod code_signing;
 mod concurrency;
 mod errors;
@@ -15,10 +17,11 @@ mod policies;
 mod recursion;
 mod runtime_management;
 mod settings_errors;
-#[cfg(test)]
-mod settings_tests;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod urls;
+mod versions;
 mod wire;
 
 use async_trait::async_trait;
@@ -41,7 +44,7 @@ use super::{
     validate,
 };
 use crate::{
-    service::Source,
+    service::{FunctionRef, Source},
     store::{BlobWriter, Scope},
 };
 
@@ -50,6 +53,8 @@ struct Call<'a> {
     api: &'a Api,
     scope: Scope,
     request_id: &'a str,
+    /// The operation's name.
+    operation: &'a str,
     /// Where the client reached us.
     endpoint: String,
     headers: HeaderMap,
@@ -66,6 +71,18 @@ impl Call<'_> {
     fn input<T: DeserializeOwned>(&mut self) -> Result<T, AwsError> {
         serde_json::from_value(Value::Object(std::mem::take(&mut self.input)))
             .map_err(|error| AwsError::user(400, "SerializationException", error.to_string()))
+    }
+
+    /// The function that a request names, in any way that Lambda takes.
+    fn function(&self, name: &str, qualifier: Option<&str>) -> Result<FunctionRef, AwsError> {
+        wire::function_of(&self.scope, name, qualifier, self.operation)
+    }
+
+    /// The same for operations that take no version and no alias.
+    fn unqualified_function(&self, name: &str) -> Result<FunctionRef, AwsError> {
+        let function = self.function(name, None)?;
+        function.check_unqualified()?;
+        Ok(function.unqualified())
     }
 
     /// The body, which can be had once.
@@ -142,6 +159,7 @@ async fn perform(
         api,
         scope,
         request_id,
+        operation: found.name,
         endpoint: endpoint(parts),
         headers: parts.headers.clone(),
         input: located_members(found, query, &parts.headers),
@@ -150,6 +168,10 @@ async fn perform(
     };
     if takes_raw_payload(found) {
         call.body = std::sync::Mutex::new(body);
+        if found.name == "InvokeAsync" {
+            // The body is the member, whatever is in it.
+            call.input.insert("InvokeArgs".to_owned(), Value::String(String::new()));
+        }
     } else {
         let (text, zip) = spooled(api, body, found.name).await?;
         call.zip = zip;
@@ -211,6 +233,35 @@ impl LambdaOperations for Lambda {
     async fn invoke(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         invoke::invoke(call).await
     }
+    async fn invoke_async(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        invoke::invoke_async(call).await
+    }
+    // Versions and aliases
+    async fn publish_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        versions::publish(call).await
+    }
+    async fn list_versions_by_function(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        versions::list(call).await
+    }
+    async fn create_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::create(call).await
+    }
+    async fn get_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::get(call).await
+    }
+    async fn update_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::update(call).await
+    }
+    async fn delete_alias(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::delete(call).await
+    }
+    async fn list_aliases(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        aliases::list(call).await
+    }
+    async fn get_account_settings(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        account::get_settings(call).await
+    }
+
     async fn list_tags(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         tags::list(call).await
     }

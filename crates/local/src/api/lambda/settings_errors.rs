@@ -32,11 +32,6 @@ impl From<SettingsError> for AwsError {
             SettingsError::Lambda(error) => error.into(),
             SettingsError::Mapping(fault) => fault.into(),
             SettingsError::NoSuchResource => missing("The resource you requested does not exist."),
-            SettingsError::NoSuchAlias { arn } => missing(format!("Cannot find alias arn: {arn}")),
-            SettingsError::FunctionsOnly => invalid(
-                "This operation is permitted on Lambda functions only. Aliases and versions do not support \
-                 this operation. Please specify either a function name or an unqualified function ARN.",
-            ),
             SettingsError::NoTags => invalid("An error occurred and the request cannot be processed."),
             error => other(error),
         }

@@ -1,7 +1,7 @@
 //! Names, times and resources as Lambda's JSON writes them.
 
 use layercake_core::{
-    aws::{FunctionName, LayerArn, LayerName},
+    aws::{FunctionName, LayerArn, LayerName, Region},
     target::Runtime,
 };
 use serde_json::{Map, Value, json};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::AwsError;
 use crate::{
     sandbox::runtime_version_arn,
-    service::{FunctionRef, LambdaError, Qualifier},
-    store::{FunctionRecord, LayerVersionRecord, Scope, State, Update},
+    service::{FunctionRef, LambdaError, Qualifier, alias_arn},
+    store::{AliasRecord, FunctionRecord, LayerVersionRecord, Scope, State, Update, version_text},
 };
 
 /// `2026-11-22T08:00:00.000+0000`.
@@ -24,40 +24,38 @@ pub(super) fn seconds(milliseconds: i64) -> Value {
     (milliseconds as f64 / 1000.0).into()
 }
 
-/// A function in any way that Lambda takes: name, `ACCOUNT:function:NAME`, ARN, each perhaps with
-/// a version or alias behind it, which may also come as the member `Qualifier`.
+/// A function in any way that Lambda takes; see [`function_of`].
 pub(super) fn function_ref(
     scope: &Scope,
     text: &str,
     qualifier: Option<&str>,
 ) -> Result<FunctionRef, AwsError> {
-    let parts: Vec<_> = text.split(':').collect();
-    let (region, account, name, own) = match parts[..] {
-        ["arn", _, "lambda", region, account, "function", name] => (Some(region), Some(account), name, None),
-        ["arn", _, "lambda", region, account, "function", name, own] => {
-            (Some(region), Some(account), name, Some(own))
-        }
-        [account, "function", name] => (None, Some(account), name, None),
-        [account, "function", name, own] => (None, Some(account), name, Some(own)),
-        ["function", name] => (None, None, name, None),
-        [account, name] if is_account(account) => (None, Some(account), name, None),
-        [account, name, own] if is_account(account) => (None, Some(account), name, Some(own)),
-        [name, own] => (None, None, name, Some(own)),
-        [name] => (None, None, name, None),
-        _ => return Err(not_a_function(text)),
-    };
-    if name.len() > 64 {
+    function_of(scope, text, qualifier, "GetFunction")
+}
+
+/// A function in any way that Lambda takes: `NAME` behind any of `arn:aws:lambda:`, `REGION:`,
+/// `ACCOUNT:` and `function:`, perhaps with a version or alias behind it, which may also come as the
+/// member `Qualifier`. The operation is named to those who ask for another account's function.
+pub(super) fn function_of(
+    scope: &Scope,
+    text: &str,
+    qualifier: Option<&str>,
+    operation: &str,
+) -> Result<FunctionRef, AwsError> {
+    let named = Named::parse(text).ok_or_else(|| not_a_function(text))?;
+    if named.name.len() > 64 {
         return Err(AwsError::user(
             400,
             "InvalidParameterValueException",
             format!(
-                "1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: \
-                 Member must have length less than or equal to 64"
+                "1 validation error detected: Value '{}' at 'functionName' failed to satisfy constraint: \
+                 Member must have length less than or equal to 64",
+                named.name
             ),
         ));
     }
-    let name: FunctionName = name.parse().map_err(|_| not_a_function(text))?;
-    if let (Some(own), Some(other)) = (own, qualifier)
+    let name: FunctionName = named.name.parse().map_err(|_| not_a_function(text))?;
+    if let (Some(own), Some(other)) = (named.qualifier, qualifier)
         && own != other
     {
         return Err(AwsError::user(
@@ -66,26 +64,58 @@ pub(super) fn function_ref(
             "The derived qualifier from the function name does not match the specified qualifier.",
         ));
     }
-    if let Some(region) = region
+    if let Some(region) = named.region
         && region != scope.region.as_str()
     {
         let error =
             LambdaError::FunctionElsewhere { asked: region.to_owned(), here: scope.region.to_string() };
         return Err(error.into());
     }
-    let qualifier = own.or(qualifier).map(|text| match text {
-        "$LATEST" => Qualifier::Latest,
-        other => Qualifier::Other(other.to_owned()),
-    });
-    let function = FunctionRef { name, qualifier };
-    if account.is_some_and(|account| account != scope.account.as_str()) {
-        return Err(LambdaError::NoSuchFunction { arn: text.to_owned() }.into());
+    let function = FunctionRef { name, qualifier: named.qualifier.or(qualifier).map(Qualifier::of) };
+    match named.account.map(str::parse) {
+        Some(Ok(account)) if account != scope.account => {
+            let theirs = Scope { account, region: scope.region.clone() };
+            let action = if operation.starts_with("Invoke") { "InvokeFunction" } else { operation };
+            Err(LambdaError::FunctionNotPermitted {
+                arn: function.arn(&theirs),
+                account: scope.account.to_string(),
+                action: format!("lambda:{action}"),
+            }
+            .into())
+        }
+        _ => Ok(function),
     }
-    Ok(function)
 }
 
-fn is_account(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+/// The parts of a function's name.
+#[derive(Debug)]
+struct Named<'a> {
+    region: Option<&'a str>,
+    account: Option<&'a str>,
+    name: &'a str,
+    qualifier: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    /// Takes the parts as the API model's pattern does: each that fits, as long as a name is left.
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts: Vec<_> = text.split(':').collect();
+        if let ["arn", _, "lambda", _, ..] = parts[..] {
+            parts.drain(..3);
+        }
+        let mut take = |fits: fn(&str) -> bool| -> Option<&'a str> {
+            let taken = *parts.first().filter(|first| fits(first))?;
+            (parts.len() > 1).then(|| parts.remove(0)).map(|_| taken)
+        };
+        let region = take(|part| part.parse::<Region>().is_ok());
+        let account = take(|part| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_digit()));
+        take(|part| part == "function");
+        match parts[..] {
+            [name] => Some(Self { region, account, name, qualifier: None }),
+            [name, qualifier] => Some(Self { region, account, name, qualifier: Some(qualifier) }),
+            _ => None,
+        }
+    }
 }
 
 fn not_a_function(text: &str) -> AwsError {
@@ -175,6 +205,9 @@ pub(super) fn configuration(scope: &Scope, record: &FunctionRecord, arn: &str) -
     if let Some(level) = &settings.logging.system_level {
         logging["SystemLogLevel"] = level.clone().into();
     }
+    let snap_start = settings.snap_start.as_deref();
+    // Only versions are optimised, and here nothing has to be done for it.
+    let optimised = snap_start.is_some() && record.version.is_some();
     let mut answer = json!({
         "FunctionName": record.name,
         "FunctionArn": arn,
@@ -187,13 +220,16 @@ pub(super) fn configuration(scope: &Scope, record: &FunctionRecord, arn: &str) -
         "MemorySize": settings.memory,
         "LastModified": time(record.last_modified),
         "CodeSha256": settings.code.to_base64(),
-        "Version": "$LATEST",
+        "Version": record.version_text(),
         "TracingConfig": { "Mode": settings.tracing },
         "RevisionId": record.revision,
         "PackageType": "Zip",
         "Architectures": [settings.architecture],
         "EphemeralStorage": { "Size": settings.ephemeral_storage },
-        "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+        "SnapStart": {
+            "ApplyOn": snap_start.unwrap_or("None"),
+            "OptimizationStatus": if optimised { "On" } else { "Off" },
+        },
         "LoggingConfig": logging,
     });
     if let Some(variables) = &settings.variables {
@@ -209,10 +245,64 @@ pub(super) fn configuration(scope: &Scope, record: &FunctionRecord, arn: &str) -
     if let Some(arn) = runtime_version(scope, &settings.runtime) {
         answer["RuntimeVersionConfig"] = json!({ "RuntimeVersionArn": arn });
     }
-    for (name, value) in &settings.echoed {
-        answer[name] = value.clone();
+    for (name, value) in settings.echoed.iter().filter(|(name, _)| *name != CODE_SIGNING) {
+        answer[name] = if name == "VpcConfig" { vpc(scope, value) } else { value.clone() };
     }
     add_state(&mut answer, record);
+    answer
+}
+
+/// The member that is kept with the others and told by another operation.
+const CODE_SIGNING: &str = "CodeSigningConfigArn";
+
+/// A list has only a part of each configuration, says the API's documentation.
+pub(super) fn listed_configuration(scope: &Scope, record: &FunctionRecord, arn: &str) -> Value {
+    let mut answer = configuration(scope, record, arn);
+    if let Value::Object(members) = &mut answer {
+        members.retain(|name, _| {
+            !name.starts_with("State")
+                && !name.starts_with("LastUpdateStatus")
+                && name != "RuntimeVersionConfig"
+        });
+    }
+    answer
+}
+
+/// A VPC configuration as it is answered: all members are there, also after it was emptied.
+fn vpc(scope: &Scope, given: &Value) -> Value {
+    let list = |name: &str| given.get(name).cloned().unwrap_or_else(|| json!([]));
+    let (subnets, groups) = (list("SubnetIds"), list("SecurityGroupIds"));
+    let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    // There are no VPCs here; an account has the same one in all its subnets of a region.
+    let id = if is_empty(&subnets) && is_empty(&groups) {
+        String::new()
+    } else {
+        let mut hasher = layercake_core::hash::Sha256::hasher();
+        hasher.update(format!("{}:{}", scope.account, scope.region).as_bytes());
+        format!("vpc-{}", &hasher.finish().to_hex()[..17])
+    };
+    json!({
+        "SubnetIds": subnets,
+        "SecurityGroupIds": groups,
+        "VpcId": id,
+        "Ipv6AllowedForDualStack": given.get("Ipv6AllowedForDualStack").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+/// An alias.
+pub(super) fn alias(scope: &Scope, function: &FunctionRef, record: &AliasRecord) -> Value {
+    let mut answer = json!({
+        "AliasArn": alias_arn(scope, function, &record.name),
+        "Name": record.name,
+        "FunctionVersion": version_text(record.version),
+        "Description": record.description,
+        "RevisionId": record.revision,
+    });
+    if !record.weights.is_empty() {
+        let weights: Map<_, _> =
+            record.weights.iter().map(|(version, weight)| (version.to_string(), json!(weight))).collect();
+        answer["RoutingConfig"] = json!({ "AdditionalVersionWeights": weights });
+    }
     answer
 }
 

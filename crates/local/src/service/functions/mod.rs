@@ -1,17 +1,32 @@
-//! Functions: their settings, their limits and the states they go through.
+//! Functions: how they come to be, change and go, and the states they go through.
+//!
+//! Owns `$LATEST`; published versions, aliases, settings and limits have modules of their own.
+
+mod aliases;
+mod limits;
+mod settings;
+mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use layercake_core::{aws::FunctionName, limits, target::Runtime};
-use serde_json::Value;
+use layercake_core::aws::FunctionName;
 use uuid::Uuid;
 
+pub(crate) use self::{
+    aliases::{AliasChanges, alias_arn},
+    limits::{CODE_STORAGE_BYTES, check_storage},
+    settings::FunctionChanges,
+    versions::NewVersion,
+};
+use self::{
+    limits::{check_together, check_variables},
+    settings::default_settings,
+    versions::publication,
+};
 use super::{Cloud, LambdaError, Source, layers::attach, now, packages};
-use crate::{
-    RetiredRuntimes,
-    store::{
-        ChangeError, FunctionRecord, Logging, Scope, Settings, State, Store, StoreError, TreePin, Update,
-    },
+use crate::store::{
+    AliasRecord, ChangeError, FunctionRecord, Scope, Settings, State, Store, StoreError, TreePin, Update,
+    version_text,
 };
 
 /// A function as a caller names it.
@@ -28,8 +43,10 @@ pub(crate) struct FunctionRef {
 pub(crate) enum Qualifier {
     /// `$LATEST`.
     Latest,
-    /// Anything else; there are no published versions and aliases yet.
-    Other(String),
+    /// A published version.
+    Version(u64),
+    /// An alias, or a text that no alias can be called by.
+    Alias(String),
 }
 
 impl FunctionRef {
@@ -39,7 +56,21 @@ impl FunctionRef {
         match &self.qualifier {
             None => arn,
             Some(Qualifier::Latest) => format!("{arn}:$LATEST"),
-            Some(Qualifier::Other(other)) => format!("{arn}:{other}"),
+            Some(Qualifier::Version(version)) => format!("{arn}:{version}"),
+            Some(Qualifier::Alias(alias)) => format!("{arn}:{alias}"),
+        }
+    }
+
+    /// The function itself.
+    pub(crate) fn unqualified(&self) -> Self {
+        Self { name: self.name.clone(), qualifier: None }
+    }
+
+    /// Refuses versions and aliases, for what is done to functions alone.
+    pub(crate) fn check_unqualified(&self) -> Result<(), LambdaError> {
+        match self.qualifier {
+            None | Some(Qualifier::Latest) => Ok(()),
+            Some(Qualifier::Version(_) | Qualifier::Alias(_)) => Err(LambdaError::NotOfVersions),
         }
     }
 }
@@ -49,28 +80,6 @@ pub(crate) fn function_arn(scope: &Scope, name: &FunctionName) -> String {
     format!("arn:aws:lambda:{}:{}:function:{name}", scope.region, scope.account)
 }
 
-/// What a caller may set, at creation or later. `None` leaves the default or what there is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FunctionChanges {
-    pub(crate) runtime: Option<String>,
-    pub(crate) handler: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) role: Option<String>,
-    pub(crate) memory: Option<u32>,
-    pub(crate) timeout: Option<u32>,
-    pub(crate) ephemeral_storage: Option<u32>,
-    /// The map in the order of the request, when it has `Environment`.
-    pub(crate) variables: Option<Vec<(String, String)>>,
-    pub(crate) layers: Option<Vec<String>>,
-    pub(crate) log_format: Option<String>,
-    pub(crate) log_group: Option<String>,
-    pub(crate) application_log_level: Option<String>,
-    pub(crate) system_log_level: Option<String>,
-    pub(crate) tracing: Option<String>,
-    /// Given back as they came, by their name in the API.
-    pub(crate) echoed: BTreeMap<String, Value>,
-}
-
 /// A function to be.
 pub(crate) struct NewFunction {
     pub(crate) name: FunctionName,
@@ -78,9 +87,24 @@ pub(crate) struct NewFunction {
     pub(crate) architecture: Option<String>,
     pub(crate) changes: FunctionChanges,
     pub(crate) tags: BTreeMap<String, String>,
+    /// Whether its first version is published at once.
+    pub(crate) publish: bool,
 }
 
-/// One page of functions.
+/// Other code for a function.
+#[derive(Default)]
+pub(crate) struct CodeChange {
+    pub(crate) source: Option<Source>,
+    pub(crate) architecture: Option<String>,
+    /// What `$LATEST` must have.
+    pub(crate) revision: Option<String>,
+    /// Whether only to say what would become of it.
+    pub(crate) dry_run: bool,
+    /// Whether a version is published at once.
+    pub(crate) publish: bool,
+}
+
+/// One page of functions or versions.
 pub(crate) struct FunctionPage {
     /// The functions.
     pub(crate) functions: Vec<FunctionRecord>,
@@ -88,77 +112,19 @@ pub(crate) struct FunctionPage {
     pub(crate) next: Option<String>,
 }
 
-/// Environment variables that Lambda sets (FACTS.md §5).
-const RESERVED: [&str; 18] = [
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_LAMBDA_RUNTIME_API",
-    "LAMBDA_TASK_ROOT",
-    "LAMBDA_RUNTIME_DIR",
-];
-
-/// Identifiers that the service takes for new functions besides Python's (FACTS.md §5).
-const OTHER_RUNTIMES: [&str; 24] = [
-    "nodejs16.x",
-    "nodejs18.x",
-    "nodejs20.x",
-    "nodejs22.x",
-    "nodejs24.x",
-    "nodejs26.x",
-    "java8.al2",
-    "java11",
-    "java17",
-    "java21",
-    "java25",
-    "java8.al2023",
-    "java11.al2023",
-    "java17.al2023",
-    "dotnet6",
-    "dotnet8",
-    "dotnet10",
-    "ruby3.2",
-    "ruby3.3",
-    "ruby3.4",
-    "ruby4.0",
-    "provided.al2",
-    "provided.al2023",
-    "custom",
-];
-
-/// Identifiers that the service knows and does not take for new functions any more.
-const RETIRED_RUNTIMES: [&str; 18] = [
-    "nodejs",
-    "nodejs4.3",
-    "nodejs6.10",
-    "nodejs8.10",
-    "nodejs10.x",
-    "nodejs12.x",
-    "nodejs14.x",
-    "nodejs4.3-edge",
-    "java8",
-    "python2.7",
-    "dotnetcore1.0",
-    "dotnetcore2.0",
-    "dotnetcore2.1",
-    "dotnetcore3.1",
-    "go1.x",
-    "ruby2.5",
-    "ruby2.7",
-    "provided",
-];
+impl FunctionPage {
+    /// A page of what was found, which is one more than the page holds when there is more.
+    fn new(
+        mut functions: Vec<FunctionRecord>,
+        limit: usize,
+        marker: impl Fn(&FunctionRecord) -> String,
+    ) -> Self {
+        let more = functions.len() > limit;
+        functions.truncate(limit);
+        let next = if more { functions.last().map(marker) } else { None };
+        Self { functions, next }
+    }
+}
 
 impl Cloud {
     /// Creates a function. It is pending until its code is unpacked.
@@ -172,6 +138,7 @@ impl Cloud {
         };
         self.check_runtime(runtime)?;
         check_variables(new.changes.variables.as_deref())?;
+        new.changes.check_dead_letter_target()?;
         if new.tags.len() > 50 {
             return Err(LambdaError::TooManyTags);
         }
@@ -187,34 +154,14 @@ impl Cloud {
             })
             .await?;
         let package = self.package(new.source.ok_or(LambdaError::NoCode)?).await?;
-        let mut settings = Settings {
-            id: String::new(),
-            code: package.blob.sha256(),
-            code_size: package.blob.size(),
-            unzipped_size: package.unzipped_size,
-            runtime: String::new(),
-            handler: String::new(),
-            architecture: new.architecture.unwrap_or_else(|| "x86_64".to_owned()),
-            description: String::new(),
-            role: String::new(),
-            memory: limits::MEMORY_MB.2,
-            timeout: limits::TIMEOUT_SECONDS.2,
-            ephemeral_storage: limits::EPHEMERAL_STORAGE_MB.2,
-            variables: None,
-            layers: layers.attached,
-            logging: Logging {
-                format: "Text".to_owned(),
-                group: format!("/aws/lambda/{}", new.name),
-                application_level: None,
-                system_level: None,
-            },
-            tracing: "PassThrough".to_owned(),
-            echoed: BTreeMap::new(),
-        };
+        let mut settings = default_settings(&new.name, &package, new.architecture);
+        settings.layers = layers.attached;
         new.changes.apply(&mut settings);
         check_together(&settings)?;
         let record = FunctionRecord {
             name: new.name,
+            version: None,
+            latest_description: None,
             settings,
             revision: Uuid::new_v4().to_string(),
             last_modified: now(),
@@ -222,35 +169,61 @@ impl Cloud {
             update: Update::None,
             tags: new.tags,
         };
-        let (stored, at) = (record.clone(), scope.clone());
+        let (name, at) = (record.name.clone(), scope.clone());
         let created = self
             .blocking(move |store| {
-                let created = store.create_function(&at, &stored)?;
+                let zips = if new.publish { 2 } else { 1 };
+                check_storage(store, &at, zips * record.settings.code_size)?;
+                let created = store.create_function(&at, &record, new.publish)?;
                 // Only now may these lose their pins: a record names them.
                 drop((package, layers.held));
                 Ok::<_, LambdaError>(created)
             })
             .await?;
-        if !created {
-            return Err(LambdaError::FunctionExists { name: record.name.to_string() });
+        let Some(created) = created else {
+            return Err(LambdaError::FunctionExists { name: name.to_string() });
+        };
+        self.settle_soon(scope.clone(), name.clone(), None);
+        if created.version.is_some() {
+            self.settle_soon(scope, name, created.version);
         }
-        self.settle_soon(scope, record.name.clone());
-        Ok(record)
+        Ok(created)
     }
 
-    /// One function.
+    /// One function, or the version that its qualifier means: of an alias the one that it points
+    /// to, whatever its weights. What is not there is an error with the ARN as it was asked for.
     pub(crate) async fn function(
         &self,
         scope: &Scope,
         function: &FunctionRef,
     ) -> Result<FunctionRecord, LambdaError> {
-        let missing = || LambdaError::NoSuchFunction { arn: function.arn(scope) };
-        if let Some(Qualifier::Other(_)) = function.qualifier {
-            return Err(missing());
-        }
-        let (at, name) = (scope.clone(), function.name.clone());
-        let found: Result<_, StoreError> = self.blocking(move |store| store.function(&at, &name)).await;
-        found?.ok_or_else(missing)
+        self.resolve(scope, function, |alias| alias.version).await
+    }
+
+    /// The same, as an invocation does it: an alias shares its calls by weight.
+    pub(super) async fn routed(
+        &self,
+        scope: &Scope,
+        function: &FunctionRef,
+    ) -> Result<FunctionRecord, LambdaError> {
+        self.resolve(scope, function, |alias| aliases::route(alias, aliases::throw())).await
+    }
+
+    async fn resolve(
+        &self,
+        scope: &Scope,
+        function: &FunctionRef,
+        choose: impl FnOnce(&AliasRecord) -> Option<u64> + Send + 'static,
+    ) -> Result<FunctionRecord, LambdaError> {
+        let (at, asked) = (scope.clone(), function.clone());
+        let found: Result<_, StoreError> = self
+            .blocking(move |store| match asked.qualifier {
+                None | Some(Qualifier::Latest) => store.function(&at, &asked.name),
+                Some(Qualifier::Version(version)) => store.function_version(&at, &asked.name, Some(version)),
+                Some(Qualifier::Alias(alias)) => store.aliased_version(&at, &asked.name, &alias, choose),
+            })
+            .await;
+        found?.ok_or_else(|| LambdaError::NoSuchFunction { arn: function.arn(scope) })
     }
 
     /// Functions by name.
@@ -263,31 +236,32 @@ impl Cloud {
         let after = marker.unwrap_or_default();
         let found: Result<_, StoreError> =
             self.blocking(move |store| store.functions(&scope, &after, limit + 1)).await;
-        let mut functions = found?;
-        let more = functions.len() > limit;
-        functions.truncate(limit);
-        let next = if more { functions.last().map(|last| last.name.to_string()) } else { None };
-        Ok(FunctionPage { functions, next })
+        Ok(FunctionPage::new(found?, limit, |last| last.name.to_string()))
     }
 
-    /// Gives a function other code.
+    /// Gives a function other code. With `publish` it is the version that comes back.
     pub(crate) async fn update_function_code(
         self: &Arc<Self>,
         scope: Scope,
         function: FunctionRef,
-        source: Option<Source>,
-        architecture: Option<String>,
-        revision: Option<String>,
-        dry_run: bool,
+        change: CodeChange,
     ) -> Result<FunctionRecord, LambdaError> {
+        function.check_unqualified()?;
         let mut record = self.function(&scope, &function).await?;
-        check_changeable(&scope, &record, revision.as_deref())?;
-        let package = self.package(source.ok_or(LambdaError::NoCode)?).await?;
+        check_changeable(&scope, &record, change.revision.as_deref())?;
+        let package = self.package(change.source.ok_or(LambdaError::NoCode)?).await?;
         let (code, code_size) = (package.blob.sha256(), package.blob.size());
         let unzipped_size = package.unzipped_size;
+        self.blocking({
+            let (scope, earlier) = (scope.clone(), record.settings.code_size);
+            let zips = if change.publish { 2 } else { 1 };
+            move |store| check_storage(store, &scope, (zips * code_size).saturating_sub(earlier))
+        })
+        .await?;
+        let architecture = change.architecture;
         // Changes the settings that are there when it is written: taking the package in lasts, and
         // the configuration may change meanwhile.
-        let change = move |settings: &Settings| {
+        let apply = move |settings: &Settings| {
             let mut settings = Settings { code, code_size, unzipped_size, ..settings.clone() };
             if let Some(architecture) = architecture {
                 settings.architecture = architecture;
@@ -295,11 +269,12 @@ impl Cloud {
             check_together(&settings)?;
             Ok(settings)
         };
-        if dry_run {
-            record.settings = change(&record.settings)?;
+        if change.dry_run {
+            record.settings = apply(&record.settings)?;
             return Ok(record);
         }
-        self.change_settings(scope, function, revision, package, change).await
+        let conditions = Conditions { revision: change.revision, publish: change.publish };
+        self.change_settings(scope, function, conditions, package, apply).await
     }
 
     /// Changes a function's configuration.
@@ -310,11 +285,13 @@ impl Cloud {
         changes: FunctionChanges,
         revision: Option<String>,
     ) -> Result<FunctionRecord, LambdaError> {
+        function.check_unqualified()?;
         check_changeable(&scope, &self.function(&scope, &function).await?, revision.as_deref())?;
         if let Some(runtime) = &changes.runtime {
             self.check_runtime(runtime)?;
         }
         check_variables(changes.variables.as_deref())?;
+        changes.check_dead_letter_target()?;
         let (layers, held) = match changes.layers.clone() {
             None => (None, Vec::new()),
             Some(wanted) => {
@@ -323,7 +300,8 @@ impl Cloud {
                 (Some(layers.attached), layers.held)
             }
         };
-        self.change_settings(scope, function, revision, held, move |settings| {
+        let conditions = Conditions { revision, publish: false };
+        self.change_settings(scope, function, conditions, held, move |settings| {
             let mut settings = settings.clone();
             if let Some(layers) = layers {
                 settings.layers = layers;
@@ -341,44 +319,62 @@ impl Cloud {
         self: &Arc<Self>,
         scope: Scope,
         function: FunctionRef,
-        revision: Option<String>,
+        conditions: Conditions,
         held: impl Send + 'static,
         change: impl FnOnce(&Settings) -> Result<Settings, LambdaError> + Send + 'static,
     ) -> Result<FunctionRecord, LambdaError> {
         let at = scope.clone();
         let arn = function.arn(&scope);
         let name = function.name.clone();
+        let change = move |record: &mut FunctionRecord| {
+            check_changeable(&at, record, conditions.revision.as_deref())?;
+            let mut settings = change(&record.settings)?;
+            settings.id = Uuid::new_v4().to_string();
+            // After a change that failed, what runs is not the newest settings.
+            let earlier = Box::new(record.running().clone());
+            record.settings = settings;
+            record.update = Update::InProgress { earlier };
+            record.revision = Uuid::new_v4().to_string();
+            record.last_modified = now();
+            Ok(())
+        };
+        let at = scope.clone();
         let changed = self
             .blocking(move |store| {
-                let changed = store.change_function(&at, &function.name, |record| {
-                    check_changeable(&at, record, revision.as_deref())?;
-                    let mut settings = change(&record.settings)?;
-                    settings.id = Uuid::new_v4().to_string();
-                    // After a change that failed, what runs is not the newest settings.
-                    let earlier = Box::new(record.running().clone());
-                    record.settings = settings;
-                    record.update = Update::InProgress { earlier };
-                    record.revision = Uuid::new_v4().to_string();
-                    record.last_modified = now();
-                    Ok(())
-                });
+                let changed = if conditions.publish {
+                    store.publish_function_version(&at, &function.name, |latest, last| {
+                        change(latest)?;
+                        Ok(publication(latest, last, None))
+                    })
+                } else {
+                    store.change_function(&at, &function.name, change).map(|((), record)| record)
+                };
                 drop(held);
-                changed.map(|((), record)| record).map_err(|error: ChangeError<LambdaError>| match error {
+                changed.map_err(|error: ChangeError<LambdaError>| match error {
                     ChangeError::NoSuchFunction => LambdaError::NoSuchFunction { arn },
                     other => other.into(),
                 })
             })
             .await?;
-        self.settle_soon(scope, name);
+        self.settle_soon(scope.clone(), name.clone(), None);
+        if changed.version.is_some() && changed.state == State::Pending {
+            self.settle_soon(scope, name, changed.version);
+        }
         Ok(changed)
     }
 
-    /// Deletes a function and everything only it needs.
+    /// Deletes a function and everything only it needs, or one version of it.
     pub(crate) async fn delete_function(
         &self,
         scope: Scope,
         function: FunctionRef,
     ) -> Result<(), LambdaError> {
+        match function.qualifier {
+            None => {}
+            Some(Qualifier::Latest) => return Err(LambdaError::LatestNotDeletable),
+            Some(Qualifier::Alias(_)) => return Err(LambdaError::AliasNotDeletable),
+            Some(Qualifier::Version(version)) => return self.delete_version(scope, function, version).await,
+        }
         self.function(&scope, &function).await?;
         let arn = function.arn(&scope);
         let retired = function_arn(&scope, &function.name);
@@ -422,22 +418,29 @@ impl Cloud {
         .await
     }
 
-    /// Brings a function from `Pending` or `InProgress` to its end, in the background.
-    pub(super) fn settle_soon(self: &Arc<Self>, scope: Scope, name: FunctionName) {
+    /// Brings a function or a version from `Pending` or `InProgress` to its end, in the background.
+    pub(super) fn settle_soon(self: &Arc<Self>, scope: Scope, name: FunctionName, version: Option<u64>) {
         let cloud = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = cloud.settle(scope, name).await {
+            if let Err(error) = cloud.settle(scope, name, version).await {
                 tracing::warn!(%error, "a function could not be made ready");
             }
         });
     }
 
-    async fn settle(&self, scope: Scope, name: FunctionName) -> Result<(), LambdaError> {
+    async fn settle(
+        &self,
+        scope: Scope,
+        name: FunctionName,
+        version: Option<u64>,
+    ) -> Result<(), LambdaError> {
         let found = self
             .blocking({
                 let (scope, name) = (scope.clone(), name.clone());
                 move |store| {
-                    let Some(record) = store.function(&scope, &name)? else { return Ok(None) };
+                    let Some(record) = store.function_version(&scope, &name, version)? else {
+                        return Ok(None);
+                    };
                     let unpacked = unpack(store, &record.settings);
                     Ok::<_, StoreError>(Some((record.settings, unpacked)))
                 }
@@ -455,7 +458,7 @@ impl Cloud {
             .blocking({
                 let (scope, name) = (scope.clone(), name.clone());
                 move |store| {
-                    let changed = store.change_function(&scope, &name, |record| {
+                    let changed = store.change_function_version(&scope, &name, version, |record| {
                         // A function deleted and made anew meanwhile is not the one that was unpacked.
                         if record.settings.id == settings.id {
                             record.settle(fault);
@@ -472,28 +475,13 @@ impl Cloud {
             })
             .await?;
         // Environments of other settings than those that run are of no use any more.
-        self.prepared.forget(&scope, &name);
+        self.prepared.forget_version(&scope, &name, version);
+        let version = version_text(version);
         match runs {
-            Some(runs) => self.sandbox.retire_except(&arn, &runs).await,
-            None => self.sandbox.retire(&arn).await,
+            Some(runs) => self.sandbox.retire_except(&arn, &version, &runs).await,
+            None => self.sandbox.retire_version(&arn, &version).await,
         }
         Ok(())
-    }
-
-    fn check_runtime(&self, runtime: &str) -> Result<(), LambdaError> {
-        if let Ok(python) = runtime.parse::<Runtime>() {
-            if python.is_retired() && self.retired_runtimes == RetiredRuntimes::Refuse {
-                return Err(LambdaError::RetiredRuntime { runtime: runtime.to_owned() });
-            }
-            return Ok(());
-        }
-        if RETIRED_RUNTIMES.contains(&runtime) {
-            return Err(LambdaError::RetiredRuntime { runtime: runtime.to_owned() });
-        }
-        if OTHER_RUNTIMES.contains(&runtime) {
-            return Ok(());
-        }
-        Err(LambdaError::UnknownRuntime { runtime: runtime.to_owned() })
     }
 }
 
@@ -530,44 +518,15 @@ impl FunctionRecord {
     }
 }
 
-impl FunctionChanges {
-    /// Puts the changes, layers excepted, into the settings.
-    fn apply(self, settings: &mut Settings) {
-        fn set<T>(place: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *place = value;
-            }
-        }
-        settings.id = Uuid::new_v4().to_string();
-        set(&mut settings.runtime, self.runtime);
-        set(&mut settings.handler, self.handler);
-        set(&mut settings.description, self.description);
-        set(&mut settings.role, self.role);
-        set(&mut settings.memory, self.memory);
-        set(&mut settings.timeout, self.timeout);
-        set(&mut settings.ephemeral_storage, self.ephemeral_storage);
-        set(&mut settings.tracing, self.tracing);
-        set(&mut settings.logging.format, self.log_format);
-        set(&mut settings.logging.group, self.log_group);
-        if let Some(variables) = self.variables {
-            settings.variables =
-                Some(variables.into_iter().collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty());
-        }
-        let logging = &mut settings.logging;
-        if logging.format == "JSON" {
-            let level = |given: Option<String>, kept: &mut Option<String>| {
-                *kept = given.or_else(|| kept.take()).or_else(|| Some("INFO".to_owned()));
-            };
-            level(self.application_log_level, &mut logging.application_level);
-            level(self.system_log_level, &mut logging.system_level);
-        } else {
-            logging.application_level = None;
-            logging.system_level = None;
-        }
-        settings.echoed.extend(self.echoed);
-    }
+/// When a change happens, and what with it.
+struct Conditions {
+    /// What `$LATEST` must have.
+    revision: Option<String>,
+    /// Whether a version is published at once.
+    publish: bool,
 }
 
+/// Whether `$LATEST` may be changed or published now.
 fn check_changeable(
     scope: &Scope,
     record: &FunctionRecord,
@@ -583,32 +542,4 @@ fn check_changeable(
         Some(revision) if revision != record.revision => Err(LambdaError::OtherRevision),
         _ => Ok(()),
     }
-}
-
-/// The limit is on the JSON text of the map as the caller wrote it, in the caller's order.
-fn check_variables(variables: Option<&[(String, String)]>) -> Result<(), LambdaError> {
-    let Some(variables) = variables else {
-        return Ok(());
-    };
-    let reserved = |key: &&String| RESERVED.contains(&key.as_str());
-    let keys: Vec<_> = variables.iter().map(|(key, _)| key).filter(reserved).cloned().collect();
-    if !keys.is_empty() {
-        return Err(LambdaError::ReservedVariables { keys });
-    }
-    let map: serde_json::Map<_, _> =
-        variables.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
-    let measured = Value::Object(map).to_string();
-    if measured.len() > limits::ENVIRONMENT_BYTES {
-        return Err(LambdaError::EnvironmentTooLarge { measured });
-    }
-    Ok(())
-}
-
-fn check_together(settings: &Settings) -> Result<(), LambdaError> {
-    let layers: u64 = settings.layers.iter().map(|layer| layer.unzipped_size).sum();
-    let bytes = settings.unzipped_size + layers;
-    if !settings.layers.is_empty() && bytes > limits::UNZIPPED_BYTES {
-        return Err(LambdaError::TogetherTooLarge { bytes });
-    }
-    Ok(())
 }

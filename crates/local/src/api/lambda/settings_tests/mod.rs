@@ -1,1 +1,0 @@
-//! The configurations beside functions, asked over HTTP.
