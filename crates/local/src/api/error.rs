@@ -33,6 +33,13 @@ pub(crate) enum Style {
     UserUpper,
     /// `Type: Service` and `Message`.
     Service,
+    /// `Message` alone.
+    BareUpper,
+    /// `Reason`, `Type: User` and `message`.
+    Throttled {
+        /// Why; one of the API's `ThrottleReason`.
+        reason: &'static str,
+    },
 }
 
 impl AwsError {
@@ -64,6 +71,11 @@ impl AwsError {
             Style::User => (Some("User"), "message"),
             Style::UserUpper => (Some("User"), "Message"),
             Style::Service => (Some("Service"), "Message"),
+            Style::BareUpper => (None, "Message"),
+            Style::Throttled { reason } => {
+                body.insert("Reason".to_owned(), reason.into());
+                (Some("User"), "message")
+            }
         };
         if let Some(kind) = kind {
             body.insert("Type".to_owned(), kind.into());

@@ -146,6 +146,9 @@ pub(crate) enum LambdaError {
     /// The event is not JSON.
     #[error("event is not JSON")]
     EventNotJson { why: String },
+    /// As many calls of the function run as are reserved for it.
+    #[error("{reserved} calls run, as many as are reserved")]
+    Throttled { reserved: u32 },
     /// Too many tags.
     #[error("too many tags")]
     TooManyTags,

@@ -7,7 +7,7 @@ use layercake_core::{
     limits,
 };
 
-use super::{Cloud, LambdaError, Source, functions::check_storage, now};
+use super::{Cloud, LambdaError, Source, functions::check_storage, now, policies::may_read_layer};
 use crate::store::{AttachedLayer, Blob, LayerFilter, LayerVersionRecord, Scope, Store, StoreError};
 
 /// A layer version to be.
@@ -145,7 +145,8 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
         if arn.layer.region != scope.region {
             return Err(LambdaError::LayerElsewhere { region: scope.region.to_string() });
         }
-        if arn.layer.account != scope.account {
+        let owner = Scope { account: arn.layer.account.clone(), region: scope.region.clone() };
+        if !may_read_layer(store, &scope.account, &owner, &arn.layer.name, arn.version)? {
             return Err(LambdaError::LayerNotPermitted {
                 arn: text.clone(),
                 account: scope.account.to_string(),
@@ -153,7 +154,7 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
         }
         // Also when the function has this very version already: what is deleted can be kept, and
         // cannot be asked for again.
-        let found = store.hold_layer_version(scope, &arn.layer.name, arn.version)?;
+        let found = store.hold_layer_version(&owner, &arn.layer.name, arn.version)?;
         let (found, blob) = found.ok_or(LambdaError::LayerVersionMissing)?;
         held.push(blob);
         attached.push(AttachedLayer {

@@ -6,18 +6,28 @@
 //! `sandbox`).
 
 mod buckets;
+mod code_signing;
+mod concurrency;
 mod credentials;
 mod digest;
 mod error;
+mod event_invoke;
 mod functions;
 mod iam;
 mod invoke;
 mod layers;
 mod logs;
+mod management;
+mod mappings;
 mod object_tags;
 mod objects;
 mod packages;
+mod policies;
+mod settings;
+mod settings_error;
+mod tags;
 mod uploads;
+mod urls;
 mod version_id;
 
 #[cfg(test)]
@@ -28,9 +38,12 @@ use std::sync::Arc;
 use layercake_core::aws::{AccountId, Region};
 
 pub(crate) use buckets::{ListBuckets, Setting};
+pub(crate) use code_signing::{CodeSigningChanges, code_signing_arn};
+pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned, RunningCalls};
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError, TagFault};
+pub(crate) use event_invoke::{Destinations, EventInvoke, NewEventInvokeConfig};
 pub(crate) use functions::{
     AliasChanges, CODE_STORAGE_BYTES, CodeChange, FunctionChanges, FunctionRef, NewFunction, NewVersion,
     Qualifier, alias_arn,
@@ -39,12 +52,18 @@ pub(crate) use iam::NewRole;
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
+pub(crate) use management::RuntimeManagement;
+pub(crate) use mappings::{Mapping, MappingFault, MappingRequest, Source as EventSource};
 pub(crate) use object_tags::{check_bucket_tags, check_object_tags};
 pub(crate) use objects::{
     Copied, DeleteRequest, NewObject, ObjectName, ObjectVersion, WriteCondition, is_etag,
 };
 pub(crate) use packages::Source;
+pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
+pub(crate) use settings_error::SettingsError;
+pub(crate) use tags::Taggable;
 pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
+pub(crate) use urls::{FunctionUrl, UrlChanges};
 
 use crate::{
     RetiredRuntimes,
@@ -60,6 +79,8 @@ pub(crate) struct Cloud {
     pub(crate) retired_runtimes: RetiredRuntimes,
     pub(crate) prepared: PreparedCache,
     pub(crate) logs: LogSink,
+    /// How many calls of each function run, which reserved concurrency bounds.
+    pub(crate) running: RunningCalls,
 }
 
 impl Cloud {
@@ -78,6 +99,7 @@ impl Cloud {
             retired_runtimes,
             prepared: PreparedCache::default(),
             logs,
+            running: RunningCalls::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);

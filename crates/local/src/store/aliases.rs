@@ -3,7 +3,10 @@
 use layercake_core::aws::FunctionName;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{AliasRecord, FunctionRecord, Scope, Store, StoreError, from_json, functions::find, to_json};
+use super::{
+    AliasRecord, FunctionRecord, Scope, Store, StoreError, from_json, function_settings, functions::find,
+    to_json,
+};
 
 /// Why an alias was not written.
 #[derive(Debug)]
@@ -90,17 +93,7 @@ impl Store {
             if let Some(missing) = missing_version(transaction, scope, function, &alias)? {
                 return Ok(Err(AliasError::NoSuchVersion(missing)));
             }
-            transaction.execute(
-                "UPDATE function_aliases SET record = ?5
-                 WHERE account = ?1 AND region = ?2 AND function = ?3 AND name = ?4",
-                params![
-                    scope.account.as_str(),
-                    scope.region.as_str(),
-                    function.as_str(),
-                    name,
-                    to_json(&alias)?
-                ],
-            )?;
+            replace(transaction, scope, function, &alias)?;
             Ok(Ok(alias))
         })?
     }
@@ -118,6 +111,7 @@ impl Store {
                  WHERE account = ?1 AND region = ?2 AND function = ?3 AND name = ?4",
                 params![scope.account.as_str(), scope.region.as_str(), function.as_str(), name],
             )?;
+            function_settings::forget(transaction, scope, function, Some(name))?;
             Ok(deleted == 1)
         })
     }
@@ -154,7 +148,24 @@ pub(super) fn of_function(
     rows.map(|row| from_json(&row?, &format!("an alias of function `{function}`"))).collect()
 }
 
-fn one(
+/// Writes an alias in the place of the one that is there.
+pub(super) fn replace(
+    transaction: &Transaction<'_>,
+    scope: &Scope,
+    function: &FunctionName,
+    alias: &AliasRecord,
+) -> Result<(), StoreError> {
+    let (account, region) = (scope.account.as_str(), scope.region.as_str());
+    transaction.execute(
+        "UPDATE function_aliases SET record = ?5
+         WHERE account = ?1 AND region = ?2 AND function = ?3 AND name = ?4",
+        params![account, region, function.as_str(), alias.name, to_json(alias)?],
+    )?;
+    Ok(())
+}
+
+/// One alias.
+pub(super) fn one(
     connection: &Connection,
     scope: &Scope,
     function: &FunctionName,

@@ -4,7 +4,8 @@ use layercake_core::aws::FunctionName;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
-    FunctionRecord, Pinned, Scope, Settings, State, Store, StoreError, Update, from_json, to_json, trees,
+    FunctionRecord, Pinned, Scope, Settings, State, Store, StoreError, Update, from_json, function_settings,
+    to_json, trees,
 };
 
 /// Why a function was not changed.
@@ -183,6 +184,7 @@ impl Store {
                 "DELETE FROM function_aliases WHERE account = ?1 AND region = ?2 AND function = ?3",
                 key,
             )?;
+            function_settings::forget(transaction, scope, name, None)?;
             Ok(Some(used))
         })?;
         let Some(used) = used else {

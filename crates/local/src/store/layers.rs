@@ -5,7 +5,7 @@ use std::sync::Arc;
 use layercake_core::aws::LayerName;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Blob, LayerVersionRecord, Pinned, Scope, Store, StoreError, from_json, to_json};
+use super::{Blob, LayerVersionRecord, Pinned, Scope, Store, StoreError, from_json, policies, to_json};
 
 /// Which layer versions to list.
 #[derive(Clone, Debug, Default)]
@@ -170,6 +170,7 @@ impl Store {
                 "DELETE FROM layer_versions WHERE account = ?1 AND region = ?2 AND name = ?3 AND version = ?4",
                 params![scope.account.as_str(), scope.region.as_str(), name.as_str(), record.version as i64],
             )?;
+            policies::forget_layer_policy(transaction, scope, name, record.version)?;
             Ok(())
         })?;
         self.collect([Pinned::Blob(record.sha256.to_hex())]);

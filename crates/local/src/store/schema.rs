@@ -166,6 +166,28 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (bucket, key, version, number)
     ) WITHOUT ROWID;
 ",
+    // What is configured beside functions and layer versions.
+    "
+    CREATE TABLE function_settings (
+        account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, qualifier TEXT NOT NULL,
+        kind TEXT NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (account, region, name, qualifier, kind)
+    ) WITHOUT ROWID;
+    CREATE INDEX function_settings_by_kind ON function_settings (account, region, kind, name, qualifier);
+    CREATE TABLE layer_policies (
+        account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (account, region, name, version)
+    ) WITHOUT ROWID;
+    CREATE TABLE event_source_mappings (
+        account TEXT NOT NULL, region TEXT NOT NULL, uuid TEXT NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (account, region, uuid)
+    ) WITHOUT ROWID;
+    CREATE TABLE code_signing_configs (
+        account TEXT NOT NULL, region TEXT NOT NULL, id TEXT NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (account, region, id)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Sets the connection up and brings the tables to the newest version.

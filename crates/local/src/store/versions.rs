@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{
     ChangeError, FunctionRecord, Pinned, Scope, State, Store, StoreError, Update, from_json,
+    function_settings,
     functions::{column, find, note_uses, replace, uses},
     to_json,
 };
@@ -154,6 +155,7 @@ impl Store {
                     ],
                 )?;
             }
+            function_settings::forget(transaction, scope, name, Some(&version.to_string()))?;
             let used: Vec<Pinned> = uses(&record).into_iter().map(|(_, used)| used).collect();
             Ok((VersionDeletion::Done, used))
         })?;
@@ -181,12 +183,6 @@ impl Store {
             }
             Ok(bytes)
         })
-    }
-
-    /// Concurrency that functions have reserved of their account's.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no function can reserve any yet")]
-    pub(crate) fn reserved_concurrency(&self, _scope: &Scope) -> Result<u32, StoreError> {
-        Ok(0)
     }
 }
 

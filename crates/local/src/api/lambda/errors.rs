@@ -143,6 +143,10 @@ impl From<LambdaError> for AwsError {
                 "InvalidRequestContentException",
                 format!("Could not parse request body into json: Could not parse payload into json: {why}"),
             ),
+            LambdaError::Throttled { .. } => Self {
+                style: Style::Throttled { reason: "ReservedFunctionConcurrentInvocationLimitExceeded" },
+                ..Self::user(429, "TooManyRequestsException", "Rate Exceeded.")
+            },
             LambdaError::TooManyTags => invalid("Number of tags exceeds resource tag limit.".to_owned()),
             LambdaError::NotBuilt { what } => {
                 Self::not_built(format!("The local cloud does not implement {what} yet"))

@@ -255,6 +255,9 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     if !tags.is_empty() {
         answer["Tags"] = json!(tags);
     }
+    if let Some(reserved) = call.api.cloud.reserved(&call.scope, &record.name).await? {
+        answer["Concurrency"] = json!({ "ReservedConcurrentExecutions": reserved });
+    }
     Ok(Answer::Json(answer))
 }
 

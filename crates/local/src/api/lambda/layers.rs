@@ -85,18 +85,21 @@ pub(super) async fn publish(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: VersionRequest = call.input()?;
-    let name = wire::layer_name(&call.scope, &request.layer_name)?;
-    let record = call.api.cloud.layer_version(call.scope.clone(), name, request.version_number).await?;
-    Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
+    answer_version(&call, &request.layer_name, request.version_number).await
 }
 
 pub(super) async fn get_by_arn(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: ArnRequest = call.input()?;
     let (layer, version) = request.arn.rsplit_once(':').ok_or(LambdaError::NoSuchLayerVersion)?;
-    let name = wire::layer_name(&call.scope, layer)?;
     let version = version.parse().map_err(|_| LambdaError::NoSuchLayerVersion)?;
-    let record = call.api.cloud.layer_version(call.scope.clone(), name, version).await?;
-    Ok(Answer::Json(wire::layer_version_with_content(&call.scope, &record, &call.endpoint)))
+    answer_version(&call, layer, version).await
+}
+
+/// One version of a layer, which may be another account's.
+async fn answer_version(call: &Call<'_>, layer: &str, version: i64) -> Result<Answer, AwsError> {
+    let (owner, name) = wire::layer_place(&call.scope, layer)?;
+    let record = call.api.cloud.permitted_layer_version(&call.scope, owner.clone(), name, version).await?;
+    Ok(Answer::Json(wire::layer_version_with_content(&owner, &record, &call.endpoint)))
 }
 
 pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {

@@ -3,17 +3,26 @@
 
 mod account;
 mod aliases;
+mod code_signing;
+mod concurrency;
 #[cfg(test)]
 mod coverage;
 mod errors;
+mod event_invoke;
 pub(super) use errors::with_causes;
 mod functions;
 mod invoke;
 mod layers;
+mod mappings;
 mod operations;
+mod policies;
+mod recursion;
+mod runtime_management;
+mod settings_errors;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod urls;
 mod versions;
 mod wire;
 
@@ -264,6 +273,140 @@ impl LambdaOperations for Lambda {
     }
     async fn untag_resource(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         tags::untag(call).await
+    }
+
+    // Permissions, concurrency and everything else that is configured beside a function.
+    async fn add_layer_version_permission(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::add_to_layer(call).await
+    }
+    async fn get_layer_version_policy(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::get_of_layer(call).await
+    }
+    async fn remove_layer_version_permission(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::remove_from_layer(call).await
+    }
+    async fn add_permission(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::add(call).await
+    }
+    async fn get_policy(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::get(call).await
+    }
+    async fn remove_permission(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::remove(call).await
+    }
+    async fn put_resource_policy(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::put_of_resource(call).await
+    }
+    async fn get_resource_policy(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::get_of_resource(call).await
+    }
+    async fn delete_resource_policy(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        policies::delete_of_resource(call).await
+    }
+    async fn put_function_concurrency(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::put(call).await
+    }
+    async fn get_function_concurrency(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::get(call).await
+    }
+    async fn delete_function_concurrency(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::delete(call).await
+    }
+    async fn put_provisioned_concurrency_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::put_provisioned(call).await
+    }
+    async fn get_provisioned_concurrency_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::get_provisioned(call).await
+    }
+    async fn list_provisioned_concurrency_configs(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::list_provisioned(call).await
+    }
+    async fn delete_provisioned_concurrency_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        concurrency::delete_provisioned(call).await
+    }
+    async fn put_function_event_invoke_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        event_invoke::put(call).await
+    }
+    async fn update_function_event_invoke_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        event_invoke::update(call).await
+    }
+    async fn get_function_event_invoke_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        event_invoke::get(call).await
+    }
+    async fn list_function_event_invoke_configs(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        event_invoke::list(call).await
+    }
+    async fn delete_function_event_invoke_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        event_invoke::delete(call).await
+    }
+    async fn create_function_url_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        urls::create(call).await
+    }
+    async fn get_function_url_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        urls::get(call).await
+    }
+    async fn update_function_url_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        urls::update(call).await
+    }
+    async fn list_function_url_configs(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        urls::list(call).await
+    }
+    async fn delete_function_url_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        urls::delete(call).await
+    }
+    async fn put_function_recursion_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        recursion::put(call).await
+    }
+    async fn get_function_recursion_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        recursion::get(call).await
+    }
+    async fn put_runtime_management_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        runtime_management::put(call).await
+    }
+    async fn get_runtime_management_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        runtime_management::get(call).await
+    }
+    async fn create_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::create(call).await
+    }
+    async fn get_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::get(call).await
+    }
+    async fn update_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::update(call).await
+    }
+    async fn delete_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::delete(call).await
+    }
+    async fn list_code_signing_configs(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::list(call).await
+    }
+    async fn list_functions_by_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::list_functions(call).await
+    }
+    async fn put_function_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::put_of_function(call).await
+    }
+    async fn get_function_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::get_of_function(call).await
+    }
+    async fn delete_function_code_signing_config(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        code_signing::delete_of_function(call).await
+    }
+    async fn create_event_source_mapping(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        mappings::create(call).await
+    }
+    async fn get_event_source_mapping(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        mappings::get(call).await
+    }
+    async fn list_event_source_mappings(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        mappings::list(call).await
+    }
+    async fn update_event_source_mapping(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        mappings::update(call).await
+    }
+    async fn delete_event_source_mapping(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        mappings::delete(call).await
     }
 }
 

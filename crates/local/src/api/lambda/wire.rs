@@ -1,7 +1,7 @@
 //! Names, times and resources as Lambda's JSON writes them.
 
 use layercake_core::{
-    aws::{FunctionName, LayerName, Region},
+    aws::{FunctionName, LayerArn, LayerName, Region},
     target::Runtime,
 };
 use serde_json::{Map, Value, json};
@@ -17,6 +17,11 @@ use crate::{
 pub(super) fn time(milliseconds: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string()
+}
+
+/// Seconds since 1970, as the API's `Date` shape travels.
+pub(super) fn seconds(milliseconds: i64) -> Value {
+    (milliseconds as f64 / 1000.0).into()
 }
 
 /// A function in any way that Lambda takes; see [`function_of`].
@@ -130,6 +135,16 @@ pub(super) fn layer_name(scope: &Scope, text: &str) -> Result<LayerName, AwsErro
         _ => text,
     };
     name.parse().map_err(|_| LambdaError::NoSuchLayerVersion.into())
+}
+
+/// A layer of any account by name or ARN, and where it is.
+pub(super) fn layer_place(scope: &Scope, text: &str) -> Result<(Scope, LayerName), AwsError> {
+    match text.parse::<LayerArn>() {
+        Ok(arn) if arn.region == scope.region => {
+            Ok((Scope { account: arn.account, region: arn.region }, arn.name))
+        }
+        _ => Ok((scope.clone(), layer_name(scope, text)?)),
+    }
 }
 
 /// `arn:aws:lambda:REGION:ACCOUNT:layer:NAME`.

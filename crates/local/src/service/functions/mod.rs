@@ -405,6 +405,8 @@ impl Cloud {
             store
                 .change_function(&scope, &function.name, |record| {
                     change(&mut record.tags);
+                    // Tags are part of what a revision id stands for; so it was recorded.
+                    record.revision = Uuid::new_v4().to_string();
                     if record.tags.len() > 50 { Err(LambdaError::TooManyTags) } else { Ok(()) }
                 })
                 .map(|_| ())
