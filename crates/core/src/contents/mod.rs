@@ -232,9 +232,10 @@ impl Contents {
         self.distributions.get(file.owner?)
     }
 
-    /// Sum of the unpacked sizes, in bytes, as Lambda counts.
+    /// Sum of the unpacked sizes, in bytes, as Lambda counts. Data that stand behind a folder's name
+    /// are never unpacked.
     pub fn unpacked_size(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
+        self.files.iter().filter(|file| file.kind != EntryKind::Folder).map(|file| file.size).sum()
     }
 }
 

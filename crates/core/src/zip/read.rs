@@ -216,9 +216,10 @@ impl Archive {
         Ok(collected.finish()?)
     }
 
-    /// Sum of the unpacked sizes of the files, in bytes.
+    /// Sum of the unpacked sizes of the files, in bytes. Data that stand behind a folder's name are
+    /// never unpacked.
     pub fn unpacked_size(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.size).sum()
+        self.entries.iter().filter(|entry| entry.kind != EntryKind::Folder).map(|entry| entry.size).sum()
     }
 }
 

@@ -150,6 +150,25 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn data_behind_a_folders_name_are_not_counted() {
+    let mut writer = ZipWriter::new(Vec::new());
+    for (path, data) in [("folder/", &b"no file"[..]), ("file", b"text")] {
+        let header = EntryHeader {
+            path,
+            method: Method::Stored,
+            crc32: checksum(data),
+            size: data.len() as u64,
+            packed_size: data.len() as u64,
+            mode: FileMode::Regular,
+        };
+        writer.file(&header, data).expect("the writer looks at no name");
+    }
+    let (bytes, _) = writer.finish().expect("it is finished in memory");
+    let archive = Archive::read(&bytes, &ReadLimits::WHEEL).expect("it is an archive");
+    assert_eq!((archive.entries.len(), archive.unpacked_size()), (2, 4));
+}
+
+#[test]
 fn a_wheel_may_claim_its_limits_and_no_more() {
     // DEFLATE gives 1032 bytes for one at best, so each claim needs this much behind it.
     let data = vec![0; (2_u64 << 30).div_ceil(1032) as usize];
