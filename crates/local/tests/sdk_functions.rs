@@ -200,6 +200,13 @@ async fn settings_of_versions() {
     assert!(error.into_service_error().is_resource_conflict_exception());
 
     lambda
+        .delete_provisioned_concurrency_config()
+        .function_name("f")
+        .qualifier("2")
+        .send()
+        .await
+        .expect("deleted");
+    lambda
         .put_function_concurrency()
         .function_name("f")
         .reserved_concurrent_executions(0)
@@ -251,6 +258,13 @@ async fn event_source_mappings() {
     let uuid = mapping.uuid().expect("an id");
     let found = lambda.list_event_source_mappings().event_source_arn(stream).send().await.expect("a list");
     assert_eq!(found.event_source_mappings().len(), 1);
+    // While it is being created it cannot be deleted.
+    loop {
+        let found = lambda.get_event_source_mapping().uuid(uuid).send().await.expect("the mapping");
+        if found.state() != Some("Creating") {
+            break;
+        }
+    }
     lambda.delete_event_source_mapping().uuid(uuid).send().await.expect("deleted");
     cloud.handle.shutdown().await;
 }

@@ -277,6 +277,12 @@ def function(role, layers):
     return name, delete
 
 
+def settled(mapping):
+    """Waits until a mapping is in none of the states in between, or gone."""
+    while lam.get_event_source_mapping(UUID=mapping)["State"] not in ("Enabled", "Disabled"):
+        pass
+
+
 def around(function):
     """What hangs on a function: alias, permission, URL, event invoke config, mapping, and so on."""
     written = dict(FunctionName=function, Name="live", FunctionVersion="1", Description="what runs",
@@ -327,10 +333,13 @@ def around(function):
     written = dict(BatchSize=5, MaximumBatchingWindowInSeconds=3, FunctionResponseTypes=["ReportBatchItemFailures"],
                    FilterCriteria={"Filters": [{"Pattern": '{"body":{"kind":["a"]}}'}]}, ScalingConfig={"MaximumConcurrency": 4})
     mapping = lam.create_event_source_mapping(EventSourceArn=queue, FunctionName=function, Enabled=True, **written)["UUID"]
-    reads_back({**written, "EventSourceArn": queue}, lam.get_event_source_mapping(UUID=mapping))
+    settled(mapping)
+    reads_back({**written, "EventSourceArn": queue, "State": "Enabled"}, lam.get_event_source_mapping(UUID=mapping))
     lam.update_event_source_mapping(UUID=mapping, BatchSize=6, Enabled=False)
-    reads_back({"BatchSize": 6}, lam.get_event_source_mapping(UUID=mapping))
+    settled(mapping)
+    reads_back({"BatchSize": 6, "State": "Disabled"}, lam.get_event_source_mapping(UUID=mapping))
     lam.delete_event_source_mapping(UUID=mapping)
+    fails("ResourceNotFoundException", settled, mapping=mapping)
 
     publishers = {"SigningProfileVersionArns": [f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/p/AbCdEf0123"]}
     written = dict(Description="who signs", AllowedPublishers=publishers, CodeSigningPolicies={"UntrustedArtifactOnDeployment": "Warn"})
