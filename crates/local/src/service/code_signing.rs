@@ -88,9 +88,8 @@ impl Cloud {
         changes: CodeSigningChanges,
     ) -> Result<CodeSigningRecord, SettingsError> {
         self.change_code_signing(scope, arn, move |record| {
-            let nothing = changes.description.is_none()
-                && changes.publishers.is_none()
-                && changes.untrusted.is_none();
+            let nothing =
+                changes.description.is_none() && changes.publishers.is_none() && changes.untrusted.is_none();
             if !nothing {
                 record.modified = now();
             }

@@ -281,7 +281,8 @@ impl Cloud {
             }
             Some(Qualifier::Version(version)) => {
                 let (scope, function) = (scope.clone(), function.clone());
-                let aliases = self.aliases(scope, function, Some(Some(*version)), None, usize::MAX - 1).await?;
+                let aliases =
+                    self.aliases(scope, function, Some(Some(*version)), None, usize::MAX - 1).await?;
                 aliases.aliases.into_iter().map(|alias| alias.name).collect()
             }
             None | Some(Qualifier::Latest) => Vec::new(),

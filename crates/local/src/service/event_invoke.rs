@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, functions::function_arn, now,
+    Cloud, FunctionRef, LambdaError, Qualifier, SettingsError,
+    functions::function_arn,
+    now,
     settings::{Page, owner_arn, owner_or_latest},
 };
 use crate::store::{ChangeError, Scope, Setting, SettingKind};
@@ -83,7 +85,8 @@ impl Cloud {
                         if !replace && found.is_none() {
                             return Err(SettingsError::NoEventInvokeConfig { arn: missing });
                         }
-                        let before = if replace { EventInvokeConfig::default() } else { found.unwrap_or_default() };
+                        let before =
+                            if replace { EventInvokeConfig::default() } else { found.unwrap_or_default() };
                         let (success, failure) = match destinations {
                             Some(given) => (given.success, given.failure),
                             None => (before.on_success, before.on_failure),
@@ -128,9 +131,7 @@ impl Cloud {
         limit: usize,
     ) -> Result<Page<EventInvoke>, SettingsError> {
         let name = function.name.clone();
-        self.function(&scope, &function.unqualified())
-            .await
-            .map_err(no_function)?;
+        self.function(&scope, &function.unqualified()).await.map_err(no_function)?;
         let found: Vec<Setting<EventInvokeConfig>> = self
             .blocking({
                 let scope = scope.clone();
@@ -166,9 +167,7 @@ impl Cloud {
         // "by default, Lambda retries an asynchronous invocation twice … up to six hours"
         let (retries, age) = (2, 21_600);
         match self.event_invoke(scope.clone(), function.clone()).await {
-            Ok(EventInvoke { config, .. }) => {
-                (config.retries.unwrap_or(retries), config.age.unwrap_or(age))
-            }
+            Ok(EventInvoke { config, .. }) => (config.retries.unwrap_or(retries), config.age.unwrap_or(age)),
             Err(_) => (retries, age),
         }
     }

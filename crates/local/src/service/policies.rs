@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, settings::owner_or_function};
 use crate::store::{
-    ChangeError, FunctionPolicyRecord, LayerPolicyRecord, LayerVersionRecord, Scope, SettingKind,
-    Store, StoreError,
+    ChangeError, FunctionPolicyRecord, LayerPolicyRecord, LayerVersionRecord, Scope, SettingKind, Store,
+    StoreError,
 };
 
 /// The longest policy in bytes (FACTS.md §1).

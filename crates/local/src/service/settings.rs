@@ -63,8 +63,8 @@ impl Cloud {
         T: Serialize + DeserializeOwned + 'static,
     {
         self.blocking(move |store| {
-            let changed: Result<bool, ChangeError<SettingsError>> = store
-                .change_setting(&scope, kind, &owner, |_, found: Option<T>| Ok((None, found.is_some())));
+            let changed: Result<bool, ChangeError<SettingsError>> =
+                store.change_setting(&scope, kind, &owner, |_, found: Option<T>| Ok((None, found.is_some())));
             Ok::<_, SettingsError>(changed?)
         })
         .await

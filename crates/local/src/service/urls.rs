@@ -68,11 +68,15 @@ impl Cloud {
         let setting = Setting { owner, value: config };
         self.blocking(move |store| {
             let kept = setting.value.clone();
-            let changed: Result<(), ChangeError<SettingsError>> =
-                store.change_setting(&scope, KIND, &setting.owner, |_, found: Option<UrlConfig>| match found {
+            let changed: Result<(), ChangeError<SettingsError>> = store.change_setting(
+                &scope,
+                KIND,
+                &setting.owner,
+                |_, found: Option<UrlConfig>| match found {
                     Some(_) => Err(SettingsError::UrlExists { arn }),
                     None => Ok((Some(kept), ())),
-                });
+                },
+            );
             changed?;
             Ok::<_, SettingsError>(answered(&scope, setting))
         })
@@ -138,9 +142,7 @@ impl Cloud {
         limit: usize,
     ) -> Result<Page<FunctionUrl>, SettingsError> {
         let name = function.name.clone();
-        self.function(&scope, &function.unqualified())
-            .await
-            .map_err(no_function)?;
+        self.function(&scope, &function.unqualified()).await.map_err(no_function)?;
         self.blocking(move |store| {
             let found = store.settings_of(&scope, KIND, &name, marker.as_deref(), limit + 1)?;
             // The function's own qualifier is empty, which a marker may not be.

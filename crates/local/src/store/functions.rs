@@ -4,8 +4,8 @@ use layercake_core::aws::FunctionName;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
-    FunctionRecord, Pinned, Scope, Settings, State, Store, StoreError, Update, from_json,
-    function_settings, to_json, trees,
+    FunctionRecord, Pinned, Scope, Settings, State, Store, StoreError, Update, from_json, function_settings,
+    to_json, trees,
 };
 
 /// Why a function was not changed.

@@ -147,8 +147,7 @@ fn mappings(connection: &Connection, scope: &Scope) -> Result<Vec<MappingRecord>
     let mut statement = connection.prepare_cached(
         "SELECT record FROM event_source_mappings WHERE account = ?1 AND region = ?2 ORDER BY uuid",
     )?;
-    let rows = statement.query_map(params![scope.account.as_str(), scope.region.as_str()], |row| {
-        row.get::<_, String>(0)
-    })?;
+    let rows = statement
+        .query_map(params![scope.account.as_str(), scope.region.as_str()], |row| row.get::<_, String>(0))?;
     rows.map(|row| from_json(&row?, "an event source mapping")).collect()
 }

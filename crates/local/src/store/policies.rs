@@ -58,9 +58,7 @@ impl Store {
         scope: &Scope,
         name: &LayerName,
         version: u64,
-        change: impl FnOnce(
-            Option<LayerPolicyRecord>,
-        ) -> Result<(Option<LayerPolicyRecord>, R), E>,
+        change: impl FnOnce(Option<LayerPolicyRecord>) -> Result<(Option<LayerPolicyRecord>, R), E>,
     ) -> Result<R, ChangeError<E>> {
         self.write(|transaction| {
             let (account, region) = (scope.account.as_str(), scope.region.as_str());

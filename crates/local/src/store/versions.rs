@@ -4,7 +4,8 @@ use layercake_core::aws::FunctionName;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{
-    ChangeError, FunctionRecord, Pinned, Scope, State, Store, StoreError, Update, from_json, function_settings,
+    ChangeError, FunctionRecord, Pinned, Scope, State, Store, StoreError, Update, from_json,
+    function_settings,
     functions::{column, find, note_uses, replace, uses},
     to_json,
 };

@@ -388,10 +388,6 @@ def queue_mappings():
         f"already exists. Please update or delete the existing mapping with UUID {created['UUID']}",
         lam.create_event_source_mapping, FunctionName="f", **written,
     )
-    refused(
-        "ResourceInUseException", 400, "Cannot delete the event source mapping because it is in use.",
-        lam.delete_event_source_mapping, UUID=created["UUID"],
-    )
     lives(lam, created, written, {"BatchSize": 9, "FunctionResponseTypes": []})
 
 

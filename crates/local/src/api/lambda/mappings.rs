@@ -46,10 +46,8 @@ fn answered(scope: &Scope, mapping: &Mapping) -> Value {
         answer.insert(name.to_owned(), value);
     };
     set("UUID", record.uuid.as_str().into());
-    let arn = format!(
-        "arn:aws:lambda:{}:{}:event-source-mapping:{}",
-        scope.region, scope.account, record.uuid
-    );
+    let arn =
+        format!("arn:aws:lambda:{}:{}:event-source-mapping:{}", scope.region, scope.account, record.uuid);
     set("EventSourceMappingArn", arn.into());
     if let Some(source) = &record.source {
         set("EventSourceArn", source.as_str().into());

@@ -128,10 +128,7 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
 pub(super) async fn remove(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: FunctionRequest = call.input()?;
     let function = call.function(&request.function_name, request.qualifier.as_deref())?;
-    call.api
-        .cloud
-        .remove_permission(call.scope, function, request.statement_id, request.revision_id)
-        .await?;
+    call.api.cloud.remove_permission(call.scope, function, request.statement_id, request.revision_id).await?;
     Ok(Answer::Empty(204))
 }
 

@@ -67,7 +67,9 @@ fn other(error: SettingsError) -> AwsError {
 
 fn policy(error: SettingsError) -> AwsError {
     match error {
-        SettingsError::NoSuchLayerVersionArn { arn } => missing(format!("Layer version {arn} does not exist.")),
+        SettingsError::NoSuchLayerVersionArn { arn } => {
+            missing(format!("Layer version {arn} does not exist."))
+        }
         SettingsError::NoPolicy => missing("No policy is associated with the given resource."),
         SettingsError::NoPolicyFor { arn } => missing(format!("No policy found for: {arn}")),
         SettingsError::NoSuchStatement { id } => {
@@ -157,9 +159,7 @@ fn configuration(error: SettingsError) -> AwsError {
         SettingsError::EmptyEventInvokeConfig => {
             invalid("You must specify at least one of error handling or destination setting.")
         }
-        SettingsError::NoSuchDestination { arn } => {
-            invalid(format!("The destination ARN {arn} is invalid."))
-        }
+        SettingsError::NoSuchDestination { arn } => invalid(format!("The destination ARN {arn} is invalid.")),
         SettingsError::OwnDestination => {
             invalid("You can't specify the function as a destination for itself.")
         }
@@ -186,9 +186,9 @@ fn configuration(error: SettingsError) -> AwsError {
         SettingsError::RuntimeVersionNotManual => {
             invalid("RuntimeVersionArn is only supported when UpdateRuntimeOn is Manual.")
         }
-        SettingsError::RuntimeOfAlias => invalid(
-            "Runtime management is not supported for aliases. Please specify a function version.",
-        ),
+        SettingsError::RuntimeOfAlias => {
+            invalid("Runtime management is not supported for aliases. Please specify a function version.")
+        }
         SettingsError::NoSuchCodeSigning { arn } => AwsError {
             style: Style::BareUpper,
             ..missing(format!("The Lambda code signing configuration {arn} can not be found."))
@@ -239,7 +239,9 @@ impl From<MappingFault> for AwsError {
                  converted to a Timestamp",
             ),
             // The words of these two are ours: no recording was found.
-            MappingFault::NoTime => invalid("StartingPosition AT_TIMESTAMP requires a StartingPositionTimestamp."),
+            MappingFault::NoTime => {
+                invalid("StartingPosition AT_TIMESTAMP requires a StartingPositionTimestamp.")
+            }
             MappingFault::FutureTime => invalid("StartingPositionTimestamp cannot be in the future."),
             // As users pasted it.
             MappingFault::BatchNeedsWindow => invalid(
@@ -298,4 +300,21 @@ impl From<MappingFault> for AwsError {
 fn small(member: &str) -> String {
     let mut letters = member.chars();
     letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_in_use_is_named_as_users_saw_it() {
+        let seen = |deleting| AwsError::from(MappingFault::InUse { deleting });
+        let update = seen(false);
+        assert_eq!(
+            (update.status, update.code, update.style),
+            (400, "ResourceInUseException", Style::UserUpper)
+        );
+        assert_eq!(update.message, "Cannot update the event source mapping because it is in use.");
+        assert_eq!(seen(true).message, "Cannot delete the event source mapping because it is in use.");
+    }
 }

@@ -44,7 +44,9 @@ fn resource(call: &Call<'_>, arn: &str) -> Result<Taggable, AwsError> {
             Ok(Taggable::Mapping(name.to_owned()))
         }
         "event-source-mapping" => Err(SettingsError::NoSuchResource.into()),
-        other => Err(AwsError::not_built(format!("The local cloud does not implement tags of a {other} yet"))),
+        other => {
+            Err(AwsError::not_built(format!("The local cloud does not implement tags of a {other} yet")))
+        }
     }
 }
 

@@ -196,16 +196,15 @@ fn check_filters(criteria: &Value) -> Result<(), MappingFault> {
     fn fits(pattern: &Value) -> bool {
         match pattern {
             Value::Object(members) => !members.is_empty() && members.values().all(fits),
-            Value::Array(choices) => {
-                choices.iter().all(|choice| !choice.is_array()) && !choices.is_empty()
-            }
+            Value::Array(choices) => choices.iter().all(|choice| !choice.is_array()) && !choices.is_empty(),
             _ => false,
         }
     }
     for filter in criteria["Filters"].as_array().into_iter().flatten() {
         let pattern: Option<Value> =
             filter["Pattern"].as_str().and_then(|text| serde_json::from_str(text).ok());
-        if !pattern.is_some_and(|pattern| pattern.is_object() && (pattern == json!({}) || or_fits(&pattern, fits)))
+        if !pattern
+            .is_some_and(|pattern| pattern.is_object() && (pattern == json!({}) || or_fits(&pattern, fits)))
         {
             return Err(MappingFault::BadPattern);
         }

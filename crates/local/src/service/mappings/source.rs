@@ -97,13 +97,9 @@ impl Source {
             "Topics" | "LoggingConfig" => self.is_kafka(),
             "ProvisionedPollerConfig" => sqs || self.is_kafka(),
             "Queues" => self == Self::Mq,
-            "SourceAccessConfigurations" => {
-                self.is_kafka() || matches!(self, Self::Mq | Self::DocumentDb)
-            }
+            "SourceAccessConfigurations" => self.is_kafka() || matches!(self, Self::Mq | Self::DocumentDb),
             "AmazonManagedKafkaEventSourceConfig" => self == Self::Msk,
-            "SelfManagedKafkaEventSourceConfig" | "SelfManagedEventSource" => {
-                self == Self::SelfManagedKafka
-            }
+            "SelfManagedKafkaEventSourceConfig" | "SelfManagedEventSource" => self == Self::SelfManagedKafka,
             "DocumentDBEventSourceConfig" => self == Self::DocumentDb,
             _ => true,
         }

@@ -20,12 +20,14 @@ async fn a_code_signing_configuration_lives() {
     });
     let created = harness.send("POST", CONFIGS, body).await;
     insta::assert_snapshot!(super::stable(&created.line()), @r#"201 {"CodeSigningConfig":{"CodeSigningConfigId":"csc-ID","CodeSigningConfigArn":"arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID","AllowedPublishers":{"SigningProfileVersionArns":["arn:aws:signer:us-east-1:123456789012:/signing-profiles/test"]},"CodeSigningPolicies":{"UntrustedArtifactOnDeployment":"Enforce"},"LastModified":"TIME","Description":"mine"}}"#);
-    let config = created.json()["CodeSigningConfig"]["CodeSigningConfigArn"].as_str().expect("an ARN").to_owned();
+    let config =
+        created.json()["CodeSigningConfig"]["CodeSigningConfigArn"].as_str().expect("an ARN").to_owned();
     let path = format!("{CONFIGS}/{}", segment(&config));
     assert_eq!(harness.send("GET", &path, Value::Null).await.json(), created.json());
     let mut none = harness.send("PUT", &path, json!({})).await.json();
     assert_eq!(none["CodeSigningConfig"].take(), created.json()["CodeSigningConfig"]);
-    let warn = json!({ "CodeSigningPolicies": { "UntrustedArtifactOnDeployment": "Warn" }, "Description": "new" });
+    let warn =
+        json!({ "CodeSigningPolicies": { "UntrustedArtifactOnDeployment": "Warn" }, "Description": "new" });
     insta::assert_snapshot!(check(&harness, "PUT", &path, warn).await, @r#"200 {"CodeSigningConfig":{"CodeSigningConfigId":"csc-ID","CodeSigningConfigArn":"arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID","AllowedPublishers":{"SigningProfileVersionArns":["arn:aws:signer:us-east-1:123456789012:/signing-profiles/test"]},"CodeSigningPolicies":{"UntrustedArtifactOnDeployment":"Warn"},"LastModified":"TIME","Description":"new"}}"#);
     insta::assert_snapshot!(check(&harness, "GET", CONFIGS, Value::Null).await, @r#"200 {"CodeSigningConfigs":[{"CodeSigningConfigId":"csc-ID","CodeSigningConfigArn":"arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID","AllowedPublishers":{"SigningProfileVersionArns":["arn:aws:signer:us-east-1:123456789012:/signing-profiles/test"]},"CodeSigningPolicies":{"UntrustedArtifactOnDeployment":"Warn"},"LastModified":"TIME","Description":"new"}]}"#);
     insta::assert_snapshot!(check(&harness, "GET", &of_function("f"), Value::Null).await, @"200 {}");
@@ -33,7 +35,13 @@ async fn a_code_signing_configuration_lives() {
     insta::assert_snapshot!(check(&harness, "PUT", &of_function("f"), json!({ "CodeSigningConfigArn": config })).await, @r#"200 {"CodeSigningConfigArn":"arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID","FunctionName":"f"}"#);
     insta::assert_snapshot!(check(&harness, "GET", &of_function("f"), Value::Null).await, @r#"200 {"CodeSigningConfigArn":"arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID","FunctionName":"f"}"#);
     // A function can be born with it.
-    let born = harness.send("POST", "/2015-03-31/functions", new_function("born", json!({ "CodeSigningConfigArn": config }))).await;
+    let born = harness
+        .send(
+            "POST",
+            "/2015-03-31/functions",
+            new_function("born", json!({ "CodeSigningConfigArn": config })),
+        )
+        .await;
     assert_eq!((born.status, born.json().get("CodeSigningConfigArn")), (201, None));
     insta::assert_snapshot!(check(&harness, "GET", &format!("{path}/functions"), Value::Null).await, @r#"200 {"FunctionArns":["arn:aws:lambda:us-east-1:123456789012:function:born","arn:aws:lambda:us-east-1:123456789012:function:f"]}"#);
     insta::assert_snapshot!(check(&harness, "DELETE", &path, Value::Null).await, @r#"409 ResourceConflictException {"Type":"User","message":"The code signing configuration cannot be deleted because it is in use by one or more functions."}"#);
@@ -77,13 +85,16 @@ async fn recursive_loops() {
     insta::assert_snapshot!(check(&harness, "GET", &path("f"), Value::Null).await, @r#"200 {"RecursiveLoop":"Allow"}"#);
     insta::assert_snapshot!(check(&harness, "PUT", &path("f"), json!({ "RecursiveLoop": "Maybe" })).await, @r#"400 ValidationException {"message":"1 validation error detected: Value 'Maybe' at 'recursiveLoop' failed to satisfy constraint: Member must satisfy enum value set: [Allow, Terminate]"}"#);
     insta::assert_snapshot!(check(&harness, "GET", &path("nope"), Value::Null).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:nope"}"#);
-    assert!(check(&harness, "GET", &path("f:live"), Value::Null).await.starts_with("400 ValidationException"));
+    assert!(
+        check(&harness, "GET", &path("f:live"), Value::Null).await.starts_with("400 ValidationException")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runtime_updates() {
     let harness = with_alias().await;
-    let path = |name: &str, rest: &str| format!("/2021-07-20/functions/{name}/runtime-management-config{rest}");
+    let path =
+        |name: &str, rest: &str| format!("/2021-07-20/functions/{name}/runtime-management-config{rest}");
     let runtime = "arn:aws:lambda:us-east-1::runtime:0123";
     insta::assert_snapshot!(check(&harness, "GET", &path("f", ""), Value::Null).await, @r#"200 {"UpdateRuntimeOn":"Auto","FunctionArn":"arn:aws:lambda:us-east-1:123456789012:function:f","RuntimeVersionArn":null}"#);
     insta::assert_snapshot!(check(&harness, "PUT", &path("f", "?Qualifier=1"), json!({ "UpdateRuntimeOn": "Manual", "RuntimeVersionArn": runtime })).await, @r#"200 {"UpdateRuntimeOn":"Manual","FunctionArn":"arn:aws:lambda:us-east-1:123456789012:function:f:1","RuntimeVersionArn":"arn:aws:lambda:us-east-1::runtime:0123"}"#);

@@ -82,7 +82,9 @@ async fn provisioned_concurrency_lives() {
     insta::assert_snapshot!(check(&harness, "PUT", &provisioned("f", "?Qualifier=live"), provision(1)).await, @r#"409 ResourceConflictException {"Type":"User","message":"Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"}"#);
     assert_eq!(check(&harness, "DELETE", &provisioned("f", "?Qualifier=1"), Value::Null).await, "204");
     assert_eq!(check(&harness, "DELETE", &provisioned("f", "?Qualifier=1"), Value::Null).await, "204");
-    assert!(check(&harness, "PUT", &provisioned("f", "?Qualifier=live"), provision(1)).await.starts_with("202"));
+    assert!(
+        check(&harness, "PUT", &provisioned("f", "?Qualifier=live"), provision(1)).await.starts_with("202")
+    );
     insta::assert_snapshot!(check(&harness, "PUT", &provisioned("f", "?Qualifier=1"), provision(2)).await, @r#"409 ResourceConflictException {"Type":"User","message":"Version is pointed by a Provisioned Concurrency alias"}"#);
     // It goes with its alias.
     harness.send("DELETE", &function("f", "/aliases/live"), Value::Null).await;

@@ -101,7 +101,9 @@ async fn another_accounts_layer_follows_its_policy() {
         principal: principal.to_owned(),
         organization: organization.map(str::to_owned),
     };
-    for permission in [permit("organization", "*", Some("o-0123456789")), permit("third", "333333333333", None)] {
+    for permission in
+        [permit("organization", "*", Some("o-0123456789")), permit("third", "333333333333", None)]
+    {
         let name = "theirs".parse().expect("a name");
         harness.cloud.add_layer_permission(other.clone(), name, 1, permission, None).await.expect("added");
     }
@@ -113,12 +115,16 @@ async fn another_accounts_layer_follows_its_policy() {
     assert_eq!((got.status, &got.json()["LayerVersionArn"]), (200, &json!(format!("{layer}:1"))));
     assert_eq!(harness.send("GET", &by_arn, Value::Null).await.status, 200);
     let attached = harness.update("f", attach()).await;
-    assert_eq!((&attached["LastUpdateStatus"], &attached["Layers"][0]["Arn"]), (&json!("Successful"), &json!(format!("{layer}:1"))));
+    assert_eq!(
+        (&attached["LastUpdateStatus"], &attached["Layers"][0]["Arn"]),
+        (&json!("Successful"), &json!(format!("{layer}:1")))
+    );
     if harness.interpreters.for_runtime("python3.12".parse().expect("a runtime")).is_err() {
         return;
     }
     let code = "import shared\ndef handler(event, context):\n    return shared.VALUE\n";
-    let updated = harness.send("PUT", "/2015-03-31/functions/f/code", json!({ "ZipFile": code_of(code) })).await;
+    let updated =
+        harness.send("PUT", "/2015-03-31/functions/f/code", json!({ "ZipFile": code_of(code) })).await;
     assert_eq!(updated.status, 200, "{}", updated.text);
     harness.settled("f").await;
     insta::assert_snapshot!(check(&harness, "POST", "/2015-03-31/functions/f/invocations", Value::Null).await, @"200 7");

@@ -42,7 +42,8 @@ async fn a_function_policy_lives() {
 async fn statements_are_written_as_aws_writes_them() {
     let harness = with_alias().await;
     let add = async |more: Value| {
-        let mut body = json!({ "StatementId": uuid::Uuid::new_v4().to_string(), "Action": "lambda:InvokeFunction" });
+        let mut body =
+            json!({ "StatementId": uuid::Uuid::new_v4().to_string(), "Action": "lambda:InvokeFunction" });
         let (Value::Object(body_members), Value::Object(more)) = (&mut body, more) else { unreachable!() };
         body_members.extend(more);
         let seen = harness.send("POST", &function("f", "/policy"), body).await;
@@ -73,11 +74,14 @@ async fn versions_and_aliases_have_policies_of_their_own() {
     insta::assert_snapshot!(check(&harness, "POST", &function("f", "/policy?Qualifier=1"), s3("s")).await, @r#"201 {"Statement":"{\"Sid\":\"s\",\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"s3.amazonaws.com\"},\"Action\":\"lambda:InvokeFunction\",\"Resource\":\"arn:aws:lambda:us-east-1:123456789012:function:f:1\"}"}"#);
     insta::assert_snapshot!(check(&harness, "POST", &function("f:live", "/policy"), s3("s")).await, @r#"201 {"Statement":"{\"Sid\":\"s\",\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"s3.amazonaws.com\"},\"Action\":\"lambda:InvokeFunction\",\"Resource\":\"arn:aws:lambda:us-east-1:123456789012:function:f:live\"}"}"#);
     for (qualifier, name) in [("1", "f?Qualifier=1"), ("live", "")] {
-        let got = harness.send("GET", &function("f", &format!("/policy?Qualifier={qualifier}")), Value::Null).await;
-        let document: Value = serde_json::from_str(got.json()["Policy"].as_str().expect("text")).expect("JSON");
+        let got =
+            harness.send("GET", &function("f", &format!("/policy?Qualifier={qualifier}")), Value::Null).await;
+        let document: Value =
+            serde_json::from_str(got.json()["Policy"].as_str().expect("text")).expect("JSON");
         assert_eq!(document["Statement"].as_array().map(Vec::len), Some(1), "{}", got.text);
         let owner = if name.is_empty() {
-            harness.send("GET", &function("f", "/aliases/live"), Value::Null).await.json()["RevisionId"].take()
+            harness.send("GET", &function("f", "/aliases/live"), Value::Null).await.json()["RevisionId"]
+                .take()
         } else {
             revision(&harness, name).await
         };
@@ -145,5 +149,9 @@ async fn resource_policies_are_the_same_policies() {
     assert_eq!(check(&harness, "DELETE", &own, Value::Null).await, "204");
     insta::assert_snapshot!(check(&harness, "DELETE", &own, Value::Null).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"The resource you requested does not exist."}"#);
     insta::assert_snapshot!(check(&harness, "PUT", &path("function:nope"), json!({ "Policy": document.to_string() })).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:nope"}"#);
-    assert!(check(&harness, "PUT", &path("function:f:live"), json!({ "Policy": document.to_string() })).await.starts_with("200"));
+    assert!(
+        check(&harness, "PUT", &path("function:f:live"), json!({ "Policy": document.to_string() }))
+            .await
+            .starts_with("200")
+    );
 }

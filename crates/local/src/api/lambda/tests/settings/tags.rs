@@ -26,7 +26,10 @@ async fn tags_of_everything_live() {
             check(&harness, "GET", &path, Value::Null).await,
             r#"200 {"Tags":{"a":"1","b":"3","c":""}}"#
         );
-        assert_eq!(check(&harness, "DELETE", &format!("{path}?tagKeys=a&tagKeys=x"), Value::Null).await, "204");
+        assert_eq!(
+            check(&harness, "DELETE", &format!("{path}?tagKeys=a&tagKeys=x"), Value::Null).await,
+            "204"
+        );
         assert_eq!(check(&harness, "GET", &path, Value::Null).await, r#"200 {"Tags":{"b":"3","c":""}}"#);
         let many: serde_json::Map<_, _> = (0..49).map(|n| (format!("k{n}"), json!("v"))).collect();
         assert_eq!(
@@ -49,5 +52,9 @@ async fn tags_of_what_is_not_there() {
     insta::assert_snapshot!(check(&harness, "GET", &tags(&arn("event-source-mapping:00000000-0000-0000-0000-000000000000")), Value::Null).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"The resource you requested does not exist."}"#);
     insta::assert_snapshot!(check(&harness, "DELETE", &tags(&arn("function:f")), Value::Null).await, @r#"400 ValidationException {"message":"1 validation error detected: Value null at 'tagKeys' failed to satisfy constraint: Member must not be null"}"#);
     insta::assert_snapshot!(check(&harness, "GET", &tags(&arn("capacity-provider:c")), Value::Null).await, @r#"501 NotImplemented {"Type":"User","message":"The local cloud does not implement tags of a capacity-provider yet"}"#);
-    assert!(check(&harness, "GET", &tags("arn:aws:something"), Value::Null).await.starts_with("400 ValidationException"));
+    assert!(
+        check(&harness, "GET", &tags("arn:aws:something"), Value::Null)
+            .await
+            .starts_with("400 ValidationException")
+    );
 }
