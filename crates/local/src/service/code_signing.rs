@@ -162,6 +162,14 @@ impl Cloud {
         .await
     }
 
+    /// Whether a function could have a configuration.
+    pub(crate) async fn check_code_signing(&self, scope: Scope, arn: String) -> Result<(), SettingsError> {
+        self.code_signing(scope, arn).await.map(|_| ()).map_err(|error| match error {
+            SettingsError::NoSuchCodeSigning { arn } => SettingsError::CodeSigningMissing { arn },
+            other => other,
+        })
+    }
+
     /// Gives a function a configuration.
     pub(crate) async fn put_function_code_signing(
         &self,
@@ -169,12 +177,8 @@ impl Cloud {
         function: FunctionRef,
         arn: String,
     ) -> Result<(), SettingsError> {
-        let missing = |arn| SettingsError::CodeSigningMissing { arn };
         // The configuration is looked for first; that was recorded.
-        self.code_signing(scope.clone(), arn.clone()).await.map_err(|error| match error {
-            SettingsError::NoSuchCodeSigning { arn } => missing(arn),
-            other => other,
-        })?;
+        self.check_code_signing(scope.clone(), arn.clone()).await?;
         self.unqualified_function(&scope, &function).await?;
         let owner = SettingOwner::function(&function.name);
         self.blocking(move |store| {
@@ -182,7 +186,7 @@ impl Cloud {
                 store.change_setting(&scope, KIND, &owner, |settings, _: Option<String>| {
                     match id_of(&scope, &arn) {
                         Some(id) if settings.has_code_signing(id)? => Ok((Some(arn), ())),
-                        _ => Err(missing(arn)),
+                        _ => Err(SettingsError::CodeSigningMissing { arn }),
                     }
                 });
             Ok::<_, SettingsError>(changed?)

@@ -109,7 +109,7 @@ pub(super) async fn list_functions(mut call: Call<'_>) -> Result<Answer, AwsErro
 
 pub(super) async fn put_of_function(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: FunctionRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     let (name, arn) = (function.name.clone(), request.code_signing_config_arn);
     call.api.cloud.put_function_code_signing(call.scope, function, arn.clone()).await?;
     Ok(Answer::Json(json!({ "CodeSigningConfigArn": arn, "FunctionName": name })))
@@ -117,7 +117,7 @@ pub(super) async fn put_of_function(mut call: Call<'_>) -> Result<Answer, AwsErr
 
 pub(super) async fn get_of_function(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: FunctionRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     let name = function.name.clone();
     // A function without a configuration is answered without a name, too; so it was recorded.
     Ok(Answer::Json(match call.api.cloud.function_code_signing(call.scope, function).await? {
@@ -128,7 +128,7 @@ pub(super) async fn get_of_function(mut call: Call<'_>) -> Result<Answer, AwsErr
 
 pub(super) async fn delete_of_function(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: FunctionRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     call.api.cloud.delete_function_code_signing(call.scope, function).await?;
     Ok(Answer::Empty(204))
 }

@@ -21,7 +21,7 @@ struct Request {
 
 pub(super) async fn put(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     let reserved = request.reserved_concurrent_executions;
     call.api.cloud.put_concurrency(call.scope, function, reserved).await?;
     Ok(Answer::Json(json!({ "ReservedConcurrentExecutions": reserved })))
@@ -29,7 +29,7 @@ pub(super) async fn put(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     Ok(Answer::Json(match call.api.cloud.concurrency(&call.scope, &function).await? {
         Some(reserved) => json!({ "ReservedConcurrentExecutions": reserved }),
         None => json!({}),
@@ -38,7 +38,7 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn delete(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     call.api.cloud.delete_concurrency(call.scope, function).await?;
     Ok(Answer::Empty(204))
 }
@@ -56,20 +56,20 @@ fn answered(provisioned: &Provisioned) -> Value {
 
 pub(super) async fn put_provisioned(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     let requested = request.provisioned_concurrent_executions;
     Ok(Answer::Json(answered(&call.api.cloud.put_provisioned(call.scope, function, requested).await?)))
 }
 
 pub(super) async fn get_provisioned(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     Ok(Answer::Json(answered(&call.api.cloud.provisioned(call.scope, function).await?)))
 }
 
 pub(super) async fn list_provisioned(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, None)?;
+    let function = call.function(&request.function_name, None)?;
     let limit = request.max_items.unwrap_or(50);
     let page = call.api.cloud.list_provisioned(call.scope, function, request.marker, limit).await?;
     let configs: Vec<_> = page
@@ -86,7 +86,7 @@ pub(super) async fn list_provisioned(mut call: Call<'_>) -> Result<Answer, AwsEr
 
 pub(super) async fn delete_provisioned(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.delete_provisioned(call.scope, function).await?;
     Ok(Answer::Empty(204))
 }

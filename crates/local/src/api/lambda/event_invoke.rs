@@ -34,7 +34,7 @@ struct Destination {
 }
 
 fn function(call: &Call<'_>, request: &Request) -> Result<FunctionRef, AwsError> {
-    wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())
+    call.function(&request.function_name, request.qualifier.as_deref())
 }
 
 fn answered(found: &EventInvoke) -> Value {

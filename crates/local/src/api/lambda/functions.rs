@@ -10,7 +10,7 @@ use crate::service::{CodeChange, FunctionChanges, FunctionRef, LambdaError, NewF
 
 /// Members that are kept and given back and mean nothing on this machine; an empty one takes away
 /// what there was.
-const ECHOED: [&str; 4] = ["VpcConfig", "KMSKeyArn", "FileSystemConfigs", "CodeSigningConfigArn"];
+const ECHOED: [&str; 3] = ["VpcConfig", "KMSKeyArn", "FileSystemConfigs"];
 
 /// Members of what is not there.
 const NOT_BUILT: [&str; 8] = [
@@ -48,6 +48,7 @@ struct CreateRequest {
     #[serde(default)]
     tags: BTreeMap<String, String>,
     publish: Option<bool>,
+    code_signing_config_arn: Option<String>,
     #[serde(flatten)]
     configuration: Configuration,
 }
@@ -223,6 +224,10 @@ pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
     request.configuration.refuse_not_built()?;
     request.code.refuse_not_built()?;
     let function = call.unqualified_function(&request.function_name)?;
+    let code_signing = request.code_signing_config_arn;
+    if let Some(arn) = &code_signing {
+        call.api.cloud.check_code_signing(call.scope.clone(), arn.clone()).await?;
+    }
     let new = NewFunction {
         name: function.name.clone(),
         source: call.source(request.code.bucket, request.code.key, request.code.version)?,
@@ -232,6 +237,9 @@ pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
         publish: request.publish.unwrap_or(false),
     };
     let record = call.api.cloud.create_function(call.scope.clone(), new).await?;
+    if let Some(arn) = code_signing {
+        call.api.cloud.put_function_code_signing(call.scope.clone(), function.clone(), arn).await?;
+    }
     // Also of a version that was published at once, as recorded.
     Ok(Answer::Json(wire::configuration(&call.scope, &record, &function.arn(&call.scope))))
 }

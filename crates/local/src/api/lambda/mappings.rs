@@ -33,8 +33,8 @@ struct ListRequest {
     max_items: Option<usize>,
 }
 
-fn request(scope: &Scope, request: Request) -> Result<MappingRequest, AwsError> {
-    let function = request.function_name.as_deref().map(|name| wire::function_ref(scope, name, None));
+fn request(call: &Call<'_>, request: Request) -> Result<MappingRequest, AwsError> {
+    let function = request.function_name.as_deref().map(|name| call.function(name, None));
     Ok(MappingRequest { function: function.transpose()?, enabled: request.enabled, members: request.members })
 }
 
@@ -75,7 +75,7 @@ fn nothing_to_read(source: EventSource) -> String {
 pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let mut given: Request = call.input()?;
     let tags = std::mem::take(&mut given.tags);
-    let new = request(&call.scope, given)?;
+    let new = request(&call, given)?;
     let mapping = call.api.cloud.create_mapping(call.scope.clone(), new, tags).await?;
     Ok(Answer::Json(answered(&call.scope, &mapping)))
 }
@@ -88,7 +88,7 @@ pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: ListRequest = call.input()?;
-    let function = request.function_name.as_deref().map(|name| wire::function_ref(&call.scope, name, None));
+    let function = request.function_name.as_deref().map(|name| call.function(name, None));
     let page = call
         .api
         .cloud
@@ -107,7 +107,7 @@ pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
 pub(super) async fn update(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let given: Request = call.input()?;
     let uuid = given.uuid.clone();
-    let changes = request(&call.scope, given)?;
+    let changes = request(&call, given)?;
     let mapping = call.api.cloud.update_mapping(call.scope.clone(), uuid, changes).await?;
     Ok(Answer::Json(answered(&call.scope, &mapping)))
 }

@@ -102,7 +102,7 @@ pub(super) async fn remove_from_layer(mut call: Call<'_>) -> Result<Answer, AwsE
 
 pub(super) async fn add(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: AddRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     let permission = FunctionPermission {
         id: request.statement_id,
         action: request.action,
@@ -121,13 +121,13 @@ pub(super) async fn add(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: FunctionRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     Ok(policy(&call.api.cloud.function_policy(call.scope, function).await?))
 }
 
 pub(super) async fn remove(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: FunctionRequest = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.remove_permission(call.scope, function, request.statement_id, request.revision_id).await?;
     Ok(Answer::Empty(204))
 }
@@ -137,7 +137,7 @@ fn resource(call: &Call<'_>, arn: &str) -> Result<FunctionRef, AwsError> {
     if arn.split(':').nth(5) != Some("function") {
         return Err(SettingsError::NoSuchResource.into());
     }
-    wire::function_ref(&call.scope, arn, None)
+    call.function(arn, None)
 }
 
 pub(super) async fn put_of_resource(mut call: Call<'_>) -> Result<Answer, AwsError> {

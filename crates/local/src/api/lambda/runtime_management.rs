@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, AwsError, Call, wire};
+use super::{Answer, AwsError, Call};
 use crate::service::RuntimeManagement;
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ fn answered(arn: &str, management: &RuntimeManagement) -> Value {
 
 pub(super) async fn put(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     let arn = function.arn(&call.scope);
     let management =
         RuntimeManagement { update_on: request.update_runtime_on, version_arn: request.runtime_version_arn };
@@ -37,7 +37,7 @@ pub(super) async fn put(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
-    let function = wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())?;
+    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     let arn = function.arn(&call.scope);
     let management = call.api.cloud.runtime_management(call.scope, function).await?;
     Ok(Answer::Json(answered(&arn, &management)))

@@ -301,3 +301,20 @@ fn small(member: &str) -> String {
     let mut letters = member.chars();
     letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_in_use_is_named_as_users_saw_it() {
+        let seen = |deleting| AwsError::from(MappingFault::InUse { deleting });
+        let update = seen(false);
+        assert_eq!(
+            (update.status, update.code, update.style),
+            (400, "ResourceInUseException", Style::UserUpper)
+        );
+        assert_eq!(update.message, "Cannot update the event source mapping because it is in use.");
+        assert_eq!(seen(true).message, "Cannot delete the event source mapping because it is in use.");
+    }
+}

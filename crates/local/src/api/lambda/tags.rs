@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, AwsError, Call, wire};
+use super::{Answer, AwsError, Call};
 use crate::service::{SettingsError, Taggable};
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ fn resource(call: &Call<'_>, arn: &str) -> Result<Taggable, AwsError> {
     };
     match kind {
         "function" => {
-            let function = wire::function_ref(&call.scope, arn, None)?;
+            let function = call.function(arn, None)?;
             if function.qualifier.is_some() {
                 return Err(AwsError::user(
                     400,

@@ -25,7 +25,7 @@ impl Request {
 }
 
 fn function(call: &Call<'_>, request: &Request) -> Result<FunctionRef, AwsError> {
-    wire::function_ref(&call.scope, &request.function_name, request.qualifier.as_deref())
+    call.function(&request.function_name, request.qualifier.as_deref())
 }
 
 /// What every answer has.

@@ -24,15 +24,6 @@ pub(super) fn seconds(milliseconds: i64) -> Value {
     (milliseconds as f64 / 1000.0).into()
 }
 
-/// A function in any way that Lambda takes; see [`function_of`].
-pub(super) fn function_ref(
-    scope: &Scope,
-    text: &str,
-    qualifier: Option<&str>,
-) -> Result<FunctionRef, AwsError> {
-    function_of(scope, text, qualifier, "GetFunction")
-}
-
 /// A function in any way that Lambda takes: `NAME` behind any of `arn:aws:lambda:`, `REGION:`,
 /// `ACCOUNT:` and `function:`, perhaps with a version or alias behind it, which may also come as the
 /// member `Qualifier`. The operation is named to those who ask for another account's function.

@@ -171,7 +171,7 @@ impl Cloud {
                     None => Ok(()),
                 }
             })?;
-            Ok(Mapping::of(record))
+            Ok(Mapping::changed(record))
         })
         .await
     }
@@ -179,7 +179,9 @@ impl Cloud {
     /// One mapping.
     pub(crate) async fn mapping(&self, scope: Scope, uuid: String) -> Result<Mapping, SettingsError> {
         let found = self.blocking(move |store| store.mapping(&scope, &uuid)).await?;
-        found.filter(|record| !is_gone(record)).map(Mapping::of).ok_or(SettingsError::NoSuchResource)
+        let now = now();
+        let found = found.filter(|record| !is_gone(record, now));
+        found.map(|record| Mapping::at(record, now)).ok_or(SettingsError::NoSuchResource)
     }
 
     /// Mappings by UUID, of one function or source when those are given.
@@ -195,14 +197,15 @@ impl Cloud {
         let function = function.map(|function| function.arn(&scope));
         let limit = limit.unwrap_or(PAGE).min(PAGE);
         let all = self.blocking(move |store| store.mappings(&scope)).await?;
+        let now = now();
         let found: Vec<_> = all
             .into_iter()
-            .filter(|record| !is_gone(record))
+            .filter(|record| !is_gone(record, now))
             .filter(|record| function.as_ref().is_none_or(|arn| record.function_arn == *arn))
             .filter(|record| source.is_none() || record.source == source)
             .filter(|record| marker.as_ref().is_none_or(|marker| record.uuid > *marker))
             .take(limit + 1)
-            .map(Mapping::of)
+            .map(|record| Mapping::at(record, now))
             .collect();
         Ok(Page::of(found, limit, |last| last.record.uuid.clone()))
     }
@@ -223,7 +226,7 @@ impl Cloud {
             }
         };
         self.change_mapping(scope, uuid, move |record| {
-            check_at_rest(record, false)?;
+            check_at_rest(record, false, now())?;
             let mut members = record.members.clone();
             rules::apply(found.source, &request.members, &mut members)?;
             record.members = members;
@@ -243,7 +246,7 @@ impl Cloud {
     /// Begins to delete a mapping that is at rest.
     pub(crate) async fn delete_mapping(&self, scope: Scope, uuid: String) -> Result<Mapping, SettingsError> {
         self.change_mapping(scope, uuid, |record| {
-            check_at_rest(record, true)?;
+            check_at_rest(record, true, now())?;
             record.action = MappingAction::Deleting;
             record.changed = now();
             Ok(())
@@ -269,10 +272,10 @@ impl Cloud {
     ) -> Result<Mapping, SettingsError> {
         self.blocking(move |store| {
             let changed = store.change_mapping(&scope, &uuid, |record| {
-                if is_gone(record) { Err(SettingsError::NoSuchResource) } else { change(record) }
+                if is_gone(record, now()) { Err(SettingsError::NoSuchResource) } else { change(record) }
             });
             match changed {
-                Ok(record) => Ok(Mapping::of(record)),
+                Ok(record) => Ok(Mapping::changed(record)),
                 Err(MappingChangeError::NoSuchMapping) => Err(SettingsError::NoSuchResource),
                 Err(MappingChangeError::Refused(refusal)) => Err(refusal),
                 Err(MappingChangeError::Store(error)) => Err(error.into()),
@@ -284,12 +287,10 @@ impl Cloud {
     async fn forget_deleted_mappings(&self, scope: &Scope) -> Result<(), SettingsError> {
         let scope = scope.clone();
         self.blocking(move |store| {
-            let gone: Vec<_> = store
-                .mappings(&scope)?
-                .iter()
-                .filter(|record| is_gone(record))
-                .map(|record| record.uuid.clone())
-                .collect();
+            let mut all = store.mappings(&scope)?;
+            let now = now();
+            all.retain(|record| is_gone(record, now));
+            let gone: Vec<_> = all.into_iter().map(|record| record.uuid).collect();
             if gone.is_empty() { Ok(()) } else { Ok(store.forget_mappings(&scope, &gone)?) }
         })
         .await
@@ -297,8 +298,15 @@ impl Cloud {
 }
 
 impl Mapping {
-    fn of(record: MappingRecord) -> Self {
-        let settled = is_at_rest(&record);
+    /// Right after a change.
+    fn changed(record: MappingRecord) -> Self {
+        let then = record.changed;
+        Self::at(record, then)
+    }
+
+    /// At a time.
+    fn at(record: MappingRecord, now: i64) -> Self {
+        let settled = is_at_rest(&record, now);
         let state = match (settled, record.action) {
             (true, _) if record.enabled => "Enabled",
             (true, _) => "Disabled",
@@ -313,18 +321,21 @@ impl Mapping {
     }
 }
 
-fn is_at_rest(record: &MappingRecord) -> bool {
-    let age = now() - record.changed;
-    record.action != MappingAction::Deleting && !(0..SETTLING).contains(&age)
+/// Whether a change is long ago; also when the clock was set back since.
+fn is_past(record: &MappingRecord, now: i64) -> bool {
+    !(0..SETTLING).contains(&(now - record.changed))
 }
 
-fn is_gone(record: &MappingRecord) -> bool {
-    let age = now() - record.changed;
-    record.action == MappingAction::Deleting && !(0..SETTLING).contains(&age)
+fn is_at_rest(record: &MappingRecord, now: i64) -> bool {
+    record.action != MappingAction::Deleting && is_past(record, now)
 }
 
-fn check_at_rest(record: &MappingRecord, deleting: bool) -> Result<(), MappingFault> {
-    if is_at_rest(record) { Ok(()) } else { Err(MappingFault::InUse { deleting }) }
+fn is_gone(record: &MappingRecord, now: i64) -> bool {
+    record.action == MappingAction::Deleting && is_past(record, now)
+}
+
+fn check_at_rest(record: &MappingRecord, deleting: bool, now: i64) -> Result<(), MappingFault> {
+    if is_at_rest(record, now) { Ok(()) } else { Err(MappingFault::InUse { deleting }) }
 }
 
 /// A consumer group and the form of documents that AWS chooses where the request did not.
@@ -350,7 +361,7 @@ fn no_function(error: LambdaError) -> SettingsError {
 /// Whether two mappings would read the same for the same function.
 fn same_source(there: &MappingRecord, new: &MappingRecord) -> bool {
     let same = |member: &str| there.members.get(member) == new.members.get(member);
-    !is_gone(there)
+    !is_gone(there, new.changed)
         && there.function_arn == new.function_arn
         && there.source == new.source
         && same("Topics")
@@ -372,5 +383,41 @@ fn exists(source_kind: Source, new: &MappingRecord, there: &MappingRecord, funct
         function_arn: new.function_arn.clone(),
         topics: texts(new.members.get("Topics")),
         uuid: there.uuid.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(action: MappingAction, enabled: bool, age: i64) -> String {
+        let record = MappingRecord {
+            uuid: String::new(),
+            function_arn: String::new(),
+            source: None,
+            enabled,
+            action,
+            changed: 1_000,
+            members: Map::new(),
+            tags: BTreeMap::new(),
+        };
+        let now = record.changed + age;
+        let gone = if is_gone(&record, now) { " gone" } else { "" };
+        let in_use = if check_at_rest(&record, false, now).is_err() { " in use" } else { "" };
+        format!("{}{gone}{in_use}", Mapping::at(record, now).state)
+    }
+
+    #[test]
+    fn a_mapping_is_in_use_until_it_has_settled() {
+        insta::assert_snapshot!(check(MappingAction::Creating, true, 0), @"Creating in use");
+        insta::assert_snapshot!(check(MappingAction::Creating, true, SETTLING), @"Enabled");
+        insta::assert_snapshot!(check(MappingAction::Creating, false, SETTLING), @"Disabled");
+        insta::assert_snapshot!(check(MappingAction::Enabling, true, 1), @"Enabling in use");
+        insta::assert_snapshot!(check(MappingAction::Disabling, false, 1), @"Disabling in use");
+        insta::assert_snapshot!(check(MappingAction::Updating, false, 1), @"Updating in use");
+        insta::assert_snapshot!(check(MappingAction::Deleting, true, 1), @"Deleting in use");
+        insta::assert_snapshot!(check(MappingAction::Deleting, true, SETTLING), @"Deleting gone in use");
+        // A clock that is set back does not hold a mapping up.
+        insta::assert_snapshot!(check(MappingAction::Updating, true, -1), @"Enabled");
     }
 }

@@ -200,6 +200,4 @@ async fn what_is_not_there_is_refused_by_name() {
         ) && unknown.ends_with("] or be a valid ARN\"}"),
         "{unknown}"
     );
-    let signed = json!({ "CodeSigningConfigArn": "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0" });
-    assert!(harness.create("signed", signed).await.get("CodeSigningConfigArn").is_none());
 }

@@ -7,6 +7,7 @@ mod functions;
 mod invocations;
 mod layers;
 mod names;
+mod settings;
 mod versions;
 
 use axum::{
