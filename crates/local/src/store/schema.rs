@@ -216,13 +216,19 @@ pub(super) const FIRST_STEP: &str = STEPS[0];
 mod tests {
     use super::*;
 
+    /// A database as a version wrote it that knew so many steps.
+    fn written_by(steps: usize) -> Connection {
+        let connection = Connection::open_in_memory().expect("a database");
+        for step in &STEPS[..steps] {
+            connection.execute_batch(step).expect("a step");
+        }
+        connection.pragma_update(None, "user_version", steps as i64).expect("its version");
+        connection
+    }
+
     #[test]
     fn uses_of_an_older_database_are_those_of_latest() {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        for step in &STEPS[..2] {
-            connection.execute_batch(step).expect("an older schema");
-        }
-        connection.pragma_update(None, "user_version", 2).expect("its number");
+        let mut connection = written_by(2);
         connection
             .execute("INSERT INTO function_uses VALUES ('a', 'r', 'f', 'code', 'key')", [])
             .expect("a row");
@@ -233,5 +239,29 @@ mod tests {
             })
             .expect("the row");
         assert_eq!(row, ("f".to_owned(), 0, "key".to_owned()));
+    }
+
+    #[test]
+    fn objects_from_before_versions_are_the_version_null() {
+        let mut connection = written_by(2);
+        connection
+            .execute_batch(
+                r#"INSERT INTO buckets VALUES ('b', '123456789012', 'us-east-1', 5);
+                   INSERT INTO objects VALUES ('b', 'k', 'aa', '{"sha256":"aa","modified":7}');"#,
+            )
+            .expect("an object");
+        prepare(&mut connection, Utf8Path::new("cloud.sqlite")).expect("migrated");
+        let row: String = connection
+            .query_row(
+                "SELECT bucket || ' ' || key || ' ' || place || ' ' || version || ' ' || latest || ' ' ||
+                    modified || ' ' || sha256 || ' ' || record FROM object_versions",
+                [],
+                |row| row.get(0),
+            )
+            .expect("one version");
+        insta::assert_snapshot!(row, @r#"b k 0 null 1 7 aa {"sha256":"aa","modified":7}"#);
+        let versioning: Option<String> =
+            connection.query_row("SELECT versioning FROM buckets", [], |row| row.get(0)).expect("one bucket");
+        assert_eq!(versioning, None);
     }
 }
