@@ -249,7 +249,7 @@ impl Cloud {
             return Err(missing());
         }
         let (at, name) = (scope.clone(), function.name.clone());
-        let found: Result<_, StoreError> = self.blocking(move |store| store.function(&at, &name)).await;
+        let found: Result<_, StoreError> = self.reading(move |store| store.function(&at, &name)).await;
         found?.ok_or_else(missing)
     }
 
