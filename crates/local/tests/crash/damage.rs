@@ -42,7 +42,7 @@ fn damaged_files_are_told_by_name_and_never_served() {
 
     let server = Server::start(&data);
     let mut client = server.client();
-    let mut check = |answer: crate::support::Answer, bytes: &[u8], name: &str| {
+    let check = |answer: crate::support::Answer, bytes: &[u8], name: &str| {
         let said = answer.text();
         assert_eq!(answer.status, 500, "{said}");
         let hash = Sha256::of(bytes).to_hex();
