@@ -1,9 +1,9 @@
 //! The zip reader on any bytes.
 //!
 //! Laws: what is accepted has safe paths, each once, and data that lie in the archive and do not
-//! overlap; `verify` says the same as `inflate`; the beginning of an entry is its beginning; a file
-//! that verifies can be copied into an archive of ours without unpacking it; looking through never
-//! panics.
+//! overlap; `verify` says the same as `inflate`, and so does unpacking in pieces what was read in
+//! pieces; the beginning of an entry is its beginning; a file that verifies can be copied into an
+//! archive of ours without unpacking it; looking through never panics.
 
 #![no_main]
 
@@ -14,15 +14,21 @@ use layercake_core::{
     contents::Contents,
     wheel::{WheelFacts, check_wheel},
     zip::{
-        Archive, Entry, EntryHeader, EntryKind, FileMode, ReadLimits, ZipWriter, checksum, clean_path,
-        inflate, inflate_start, verify,
+        Archive, Entry, EntryHeader, EntryKind, FileMode, ReadLimits, Unpacker, ZipWriter, checksum,
+        clean_path, inflate, inflate_start, verify,
     },
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = ReadLimits { symlinks: true, ..ReadLimits::WHEEL };
-    let Ok(archive) = Archive::read(bytes, &limits) else { return };
+    let in_pieces = Archive::read_from(bytes, &limits);
+    let Ok(archive) = Archive::read(bytes, &limits) else {
+        assert!(in_pieces.is_err());
+        return;
+    };
+    assert_eq!(in_pieces.ok().as_ref(), Some(&archive));
+    let mut unpacker = Unpacker::new(bytes);
     let mut paths = BTreeSet::new();
     let mut ranges = Vec::new();
     let mut writer = ZipWriter::new(Vec::new());
@@ -37,8 +43,16 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let whole = inflate(bytes, entry);
         assert_eq!(verify(bytes, entry).as_ref(), whole.as_ref().map(|_| &()));
+        let mut unpacked = Vec::new();
+        let outcome = unpacker.unpack(entry, &mut |piece| {
+            unpacked.extend_from_slice(piece);
+            Ok(())
+        });
+        assert_eq!(outcome.is_ok(), whole.is_ok());
+        assert!(unpacked.len() as u64 <= entry.size);
         if let Ok(whole) = &whole {
             assert_eq!((whole.len() as u64, checksum(whole)), (entry.size, entry.crc32));
+            assert_eq!(&unpacked, whole);
             for most in [0, 4, entry.size / 2, entry.size] {
                 let start = &whole[..whole.len().min(most as usize)];
                 assert_eq!(inflate_start(bytes, entry, most).as_deref(), Ok(start));

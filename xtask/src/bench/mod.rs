@@ -1,6 +1,7 @@
 //! Measurements of the product as a user runs it. Prints; judges nothing: the machine is noisy.
 
 mod build;
+mod local_api;
 
 use std::{
     fs,
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{root, target};
 
 pub(crate) use build::run as build;
+pub(crate) use local_api::run as local_api;
 
 /// Runs per row; the table shows the median.
 const RUNS: usize = 5;

@@ -20,17 +20,18 @@ mod sts;
 mod types;
 mod validate;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, Uri, header, request::Parts},
+    http::{HeaderMap, Method, Uri, header, request::Parts},
     middleware,
     response::Response,
     routing::get,
 };
+use futures::FutureExt as _;
 use layercake_core::aws::Region;
 
 pub(crate) use error::{AwsError, answer};
@@ -90,17 +91,33 @@ enum Service {
 }
 
 /// Answers in a task of its own: a client that hangs up takes its connection with it, and must not
-/// take half of what it asked for.
+/// take half of what it asked for. Who only reads asks for nothing that could be left half done, and
+/// is spared the task.
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
-    to_its_end(answered(api, request, request_id.clone()), &request_id).await
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let answer = answered(api, request, request_id.clone());
+    if reads { whole(answer, &request_id).await } else { to_its_end(answer, &request_id).await }
 }
 
 async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static, request_id: &str) -> Response {
     tokio::spawn(answer).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a request was not answered");
-        AwsError::service("The local cloud failed to answer this request").rest_json(request_id)
+        unanswered(request_id)
     })
+}
+
+/// An answer, also when it panics.
+async fn whole(answer: impl Future<Output = Response>, request_id: &str) -> Response {
+    // What a panic leaves behind is judged where it is used: by the locks of the store.
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a request was not answered: its handler panicked");
+        unanswered(request_id)
+    })
+}
+
+fn unanswered(request_id: &str) -> Response {
+    AwsError::service("The local cloud failed to answer this request").rest_json(request_id)
 }
 
 async fn answered(api: Api, request: Request, request_id: String) -> Response {
@@ -358,6 +375,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_panic_is_answered() {
         let answer = to_its_end(async { panic!("a test's panic") }, "id").await;
+        assert_eq!(answer.status(), 500);
+        let answer = whole(async { panic!("a test's panic") }, "id").await;
         assert_eq!(answer.status(), 500);
     }
 

@@ -4,7 +4,10 @@
 //! 1.44.5) without prose and outputs, one per line. Nothing here looks at a value; see
 //! [`super::validate`].
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::OnceLock,
+};
 
 use serde::Deserialize;
 
@@ -15,6 +18,24 @@ pub(crate) struct Model {
     pub(crate) operations: BTreeMap<String, Operation>,
     /// By name.
     pub(crate) shapes: BTreeMap<String, Shape>,
+    /// The operations by method and number of the path's parts.
+    #[serde(skip)]
+    routes: HashMap<(String, usize), Vec<Route>>,
+}
+
+/// The path of one operation, taken apart.
+#[derive(Debug)]
+struct Route {
+    name: String,
+    parts: Vec<Part>,
+    /// A parameter that the query must have.
+    fixed: Option<(String, String)>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Member(String),
 }
 
 /// One operation.
@@ -89,8 +110,23 @@ impl Model {
             let mut model: Self =
                 serde_json::from_str(include_str!("model.json")).expect("model.json is part of the program");
             model.limit_to_ordinary_functions();
+            model.take_paths_apart();
             model
         })
+    }
+
+    fn take_paths_apart(&mut self) {
+        for (name, operation) in &self.operations {
+            let (template, fixed) = operation.uri.split_once('?').unwrap_or((&operation.uri, ""));
+            let part = |part: &str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                Some(member) => Part::Member(member.to_owned()),
+                None => Part::Text(part.to_owned()),
+            };
+            let parts: Vec<_> = template.trim_matches('/').split('/').map(part).collect();
+            let fixed = fixed.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let key = (operation.method.clone(), parts.len());
+            self.routes.entry(key).or_default().push(Route { name: name.clone(), parts, fixed });
+        }
     }
 
     /// The model's own maxima are those of Lambda Managed Instances, which need a capacity
@@ -111,40 +147,36 @@ impl Model {
     /// The operation of a request. A fixed query decides between operations of one path.
     pub(crate) fn find(&self, method: &str, path: &str, query: &[(String, String)]) -> Option<Found<'_>> {
         let segments: Vec<_> = path.trim_matches('/').split('/').collect();
-        self.operations
+        self.routes
+            .get(&(method.to_owned(), segments.len()))?
             .iter()
-            .filter(|(_, operation)| operation.method == method)
-            .filter_map(|(name, operation)| {
-                let (template, fixed) = operation.uri.split_once('?').unwrap_or((&operation.uri, ""));
-                let fixed_matches = fixed.is_empty()
-                    || fixed.split_once('=').is_some_and(|(key, value)| {
-                        query.iter().any(|(name, given)| name == key && given == value)
-                    });
-                let path = fixed_matches.then(|| matched(template, &segments)).flatten()?;
-                Some((!fixed.is_empty(), Found { name, operation, path }))
+            .filter(|route| {
+                route.fixed.as_ref().is_none_or(|(key, value)| {
+                    query.iter().any(|(name, given)| name == key && given == value)
+                })
             })
-            .max_by_key(|(fixed, found)| (*fixed, std::cmp::Reverse(found.path.len())))
-            .map(|(_, found)| found)
+            .filter_map(|route| Some((route, matched(&route.parts, &segments)?)))
+            .max_by_key(|(route, path)| (route.fixed.is_some(), std::cmp::Reverse(path.len())))
+            .and_then(|(route, path)| {
+                Some(Found { name: &route.name, operation: self.operations.get(&route.name)?, path })
+            })
     }
 }
 
-fn matched<'a>(template: &'a str, segments: &[&str]) -> Option<BTreeMap<&'a str, String>> {
-    let parts: Vec<_> = template.trim_matches('/').split('/').collect();
-    if parts.len() != segments.len() {
+/// The members in a path of as many segments as parts.
+fn matched<'a>(parts: &'a [Part], segments: &[&str]) -> Option<BTreeMap<&'a str, String>> {
+    let fits = |(part, segment): (&Part, &&str)| !matches!(part, Part::Text(text) if text != segment);
+    if !parts.iter().zip(segments).all(fits) {
         return None;
     }
-    let mut members = BTreeMap::new();
-    for (part, segment) in parts.iter().zip(segments) {
-        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            Some(member) => {
-                let text = percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
-                members.insert(member, text);
-            }
-            None if part == segment => {}
-            None => return None,
+    let members = parts.iter().zip(segments).filter_map(|(part, segment)| match part {
+        Part::Member(member) => {
+            let text = percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
+            Some((member.as_str(), text))
         }
-    }
-    Some(members)
+        Part::Text(_) => None,
+    });
+    Some(members.collect())
 }
 
 #[cfg(test)]

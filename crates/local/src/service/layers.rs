@@ -80,7 +80,7 @@ impl Cloud {
             return Err(LambdaError::LayerVersionBelowOne);
         }
         let found: Result<_, StoreError> =
-            self.blocking(move |store| store.layer_version(&scope, &name, version)).await;
+            self.reading(move |store| store.layer_version(&scope, &name, version)).await;
         found?.ok_or(LambdaError::NoSuchLayerVersion)
     }
 
@@ -94,7 +94,7 @@ impl Cloud {
     ) -> Result<LayerPage, LambdaError> {
         let after = marker.unwrap_or_default();
         let versions: Result<_, StoreError> =
-            self.blocking(move |store| store.layers(&scope, &filter, &after, limit + 1)).await;
+            self.reading(move |store| store.layers(&scope, &filter, &after, limit + 1)).await;
         Ok(page(versions?, limit, |last| last.name.to_string()))
     }
 
@@ -109,7 +109,7 @@ impl Cloud {
     ) -> Result<LayerPage, LambdaError> {
         let before = marker.and_then(|marker| marker.parse().ok());
         let versions: Result<_, StoreError> =
-            self.blocking(move |store| store.layer_versions(&scope, &name, &filter, before, limit + 1)).await;
+            self.reading(move |store| store.layer_versions(&scope, &name, &filter, before, limit + 1)).await;
         Ok(page(versions?, limit, |last| last.version.to_string()))
     }
 

@@ -113,6 +113,20 @@ impl Cloud {
         Scope { account: self.account.clone(), region }
     }
 
+    /// Reads a few records by their keys, here and now: that takes some microseconds, and waking
+    /// another thread takes more. When all of the store's readers are busy, it waits on a thread that
+    /// may wait.
+    async fn reading<T, E>(
+        &self,
+        work: impl FnOnce(&Arc<Store>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        if self.store.can_read_at_once() { work(&self.store) } else { self.blocking(work).await }
+    }
+
     /// Runs store work that waits for the disk on a thread that may wait.
     async fn blocking<T, E>(
         &self,

@@ -221,4 +221,4 @@ impl BlobFile {
 }
 
 /// A file that is read faster than anybody waits.
-const SMALL_BYTES: u64 = 64 << 20;
+const SMALL_BYTES: u64 = 16 << 20;

@@ -133,11 +133,17 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<LayerVersionRecord>, StoreError> {
         self.read(|connection| {
-            // With MAX(), SQLite takes the other columns from the row that has it.
+            // From name to name, and to the newest version of each: the others are not looked at.
             let sql = format!(
-                "SELECT name, record, MAX(version) FROM layer_versions
-                 WHERE {MATCHES} AND account = ?3 AND region = ?4 AND name > ?5
-                 GROUP BY name ORDER BY name LIMIT ?6"
+                "SELECT layers.name, newest.record FROM layer_counters AS layers
+                 CROSS JOIN layer_versions AS newest
+                 ON newest.account = ?3 AND newest.region = ?4 AND newest.name = layers.name
+                 AND newest.version = (
+                     SELECT version FROM layer_versions AS found
+                     WHERE found.account = ?3 AND found.region = ?4 AND found.name = layers.name AND {MATCHES}
+                     ORDER BY version DESC LIMIT 1)
+                 WHERE layers.account = ?3 AND layers.region = ?4 AND layers.name > ?5
+                 ORDER BY layers.name LIMIT ?6"
             );
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map(

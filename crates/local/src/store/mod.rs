@@ -42,7 +42,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -164,6 +164,9 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Connections that read. More than two cores rarely read at the same time.
+const READERS: usize = 3;
+
 /// Whose resources: everything regional is kept apart by account and region.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Scope {
@@ -177,7 +180,8 @@ pub(crate) struct Scope {
 pub(crate) struct Store {
     root: Utf8PathBuf,
     writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
+    /// Several, so that nobody who asks for one record waits for who reads many.
+    readers: [Mutex<Connection>; READERS],
     /// What may not be collected now, and how often it is held.
     pins: Mutex<BTreeMap<Pinned, usize>>,
     /// What lost its last record and waits to be collected.
@@ -221,15 +225,18 @@ impl Store {
         keep_private(&database)?;
         let mut writer = Connection::open(&database)?;
         schema::prepare(&mut writer, &database)?;
-        let reader = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        for connection in [&writer, &reader] {
-            connection.busy_timeout(std::time::Duration::from_secs(10))?;
-            connection.set_prepared_statement_cache_capacity(64);
-        }
+        tune(&writer)?;
+        let reader = || -> Result<_, StoreError> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&database, flags)?;
+            tune(&connection)?;
+            Ok(Mutex::new(connection))
+        };
+        let readers = [reader()?, reader()?, reader()?];
         let store = Arc::new(Self {
             root,
             writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
+            readers,
             pins: Mutex::default(),
             garbage: Mutex::default(),
             sound: Mutex::default(),
@@ -269,7 +276,23 @@ impl Store {
 
     /// Runs a statement or several that change nothing.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        work(&held(&self.reader))
+        match self.free_reader() {
+            Some(reader) => work(&reader),
+            None => work(&held(&self.readers[0])),
+        }
+    }
+
+    /// Whether a reader is free: then reading a record takes no longer than it must.
+    pub(crate) fn can_read_at_once(&self) -> bool {
+        self.free_reader().is_some()
+    }
+
+    fn free_reader(&self) -> Option<MutexGuard<'_, Connection>> {
+        self.readers.iter().find_map(|reader| match reader.try_lock() {
+            Ok(free) => Some(free),
+            Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        })
     }
 
     /// Runs statements as one transaction: all of them or none.
@@ -287,6 +310,13 @@ impl Store {
         transaction.commit()?;
         Ok(value)
     }
+}
+
+/// What every connection has.
+fn tune(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
 }
 
 /// Makes the data folder, which holds everybody's code and variables, for its owner alone. One

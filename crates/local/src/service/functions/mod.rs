@@ -217,7 +217,7 @@ impl Cloud {
     ) -> Result<FunctionRecord, LambdaError> {
         let (at, asked) = (scope.clone(), function.clone());
         let found: Result<_, StoreError> = self
-            .blocking(move |store| match asked.qualifier {
+            .reading(move |store| match asked.qualifier {
                 None | Some(Qualifier::Latest) => store.function(&at, &asked.name),
                 Some(Qualifier::Version(version)) => store.function_version(&at, &asked.name, Some(version)),
                 Some(Qualifier::Alias(alias)) => store.aliased_version(&at, &asked.name, &alias, choose),

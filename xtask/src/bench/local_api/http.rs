@@ -1,0 +1,124 @@
+//! A client of HTTP/1.1 that costs little beside what it measures: blocking sockets, one request at
+//! a time on each connection.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// One connection that is kept.
+pub(super) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// An answer: status and body.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 256 << 10] })
+    }
+
+    /// Sends a whole request and reads its answer.
+    pub(super) fn ask(&mut self, request: &[u8]) -> Result<Answer> {
+        self.stream.write_all(request)?;
+        self.answer()
+    }
+
+    /// Sends a request whose body is large, in pieces.
+    pub(super) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<Answer> {
+        self.stream.write_all(head)?;
+        self.stream.write_all(body)?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<Answer> {
+        let mut filled = 0;
+        loop {
+            if filled == self.buffer.len() {
+                self.buffer.resize(filled * 2, 0);
+            }
+            let count = self.stream.read(&mut self.buffer[filled..])?;
+            if count == 0 {
+                bail!("the server closed the connection");
+            }
+            filled += count;
+            let Some(end) = self.buffer[..filled].windows(4).position(|part| part == b"\r\n\r\n") else {
+                continue;
+            };
+            let head = std::str::from_utf8(&self.buffer[..end]).context("a head is text")?;
+            let status = head.get(9..12).and_then(|text| text.parse().ok()).context("no status")?;
+            let length = head
+                .lines()
+                .find_map(|line| {
+                    let (name, value) = line.split_once(':')?;
+                    name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+                })
+                .unwrap_or(0);
+            let whole = end + 4 + length;
+            if self.buffer.len() < whole {
+                self.buffer.resize(whole, 0);
+            }
+            if filled < whole {
+                self.stream.read_exact(&mut self.buffer[filled..whole])?;
+            }
+            return Ok(Answer { status, body: self.buffer[end + 4..whole].to_vec() });
+        }
+    }
+}
+
+/// A request's bytes, without a body.
+pub(super) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").into_bytes()
+}
+
+/// The head of a request with a body.
+pub(super) fn head(method: &str, path: &str, length: usize) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n").into_bytes()
+}
+
+/// Requests per second that so many connections get answered for a while; each connection goes
+/// through the requests in its own order.
+pub(super) fn rate(
+    address: SocketAddr,
+    connections: usize,
+    lasting: Duration,
+    requests: &[Vec<u8>],
+) -> Result<f64> {
+    let begun = Instant::now();
+    let until = begun + lasting;
+    let counts = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..connections)
+            .map(|number| {
+                scope.spawn(move || -> Result<u64> {
+                    let mut connection = Connection::open(address)?;
+                    let mut count = 0;
+                    let mut next = number * requests.len() / connections;
+                    while Instant::now() < until {
+                        let answer = connection.ask(&requests[next % requests.len()])?;
+                        if answer.status != 200 {
+                            bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                        }
+                        next += 1;
+                        count += 1;
+                    }
+                    Ok(count)
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .sum::<Result<u64>>()
+    })?;
+    Ok(counts as f64 / begun.elapsed().as_secs_f64())
+}
