@@ -3,6 +3,7 @@
 //! The only module that knows HTTP status codes and AWS's error shapes. It translates; what may
 //! happen is decided in `service`.
 
+mod constraints;
 mod error;
 mod guard;
 mod health;
@@ -103,7 +104,7 @@ async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static, req
 }
 
 async fn answered(api: Api, request: Request, request_id: String) -> Response {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let credential = Credential::of(&parts.headers, &parts.uri);
     let signed_for = credential.as_ref().and_then(Credential::service);
     if signed_for.is_none()
@@ -123,8 +124,8 @@ async fn answered(api: Api, request: Request, request_id: String) -> Response {
     let region =
         credential.and_then(|credential| credential.region.parse().ok()).unwrap_or_else(default_region);
     let scope = Scope { account: caller.account.clone(), region };
-    parts.extensions.insert(caller);
-    let answer = performed(&api, service, scope, parts, body, &request_id).await;
+    let request = (parts, body);
+    let answer = performed(&api, service, (scope, caller), request, &request_id).await;
     // Whoever read the body has stopped at an error, and answers as if the client had gone away.
     match fault.get() {
         Some(refusal) => refusal.response(service, &request_id),
@@ -155,11 +156,11 @@ async fn identified(
 async fn performed(
     api: &Api,
     service: Service,
-    scope: Scope,
-    parts: Parts,
-    body: Body,
+    (scope, caller): (Scope, Caller),
+    (mut parts, body): (Parts, Body),
     request_id: &str,
 ) -> Response {
+    parts.extensions.insert(caller.clone());
     match service {
         Service::Lambda => lambda::answer_request(api, scope, parts, body, request_id).await,
         Service::S3 => match owners::refusal(api, &scope, &parts, request_id) {
@@ -171,7 +172,7 @@ async fn performed(
         },
         Service::Logs => logs::answer_request(api, scope, &parts, body, request_id).await,
         // Without a signature, IAM and STS tell each other apart by their actions.
-        Service::Iam | Service::Sts => query::answer_request(api, &scope, &parts, body, request_id).await,
+        Service::Iam | Service::Sts => query::answer_request(api, &caller, &parts, body, request_id).await,
     }
 }
 

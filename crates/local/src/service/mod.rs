@@ -7,6 +7,7 @@
 
 mod credentials;
 mod digest;
+mod documents;
 mod error;
 mod functions;
 mod iam;
@@ -15,6 +16,7 @@ mod layers;
 mod logs;
 mod objects;
 mod packages;
+mod policies;
 
 #[cfg(test)]
 mod tests;
@@ -25,14 +27,16 @@ use layercake_core::aws::{AccountId, Region};
 
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
+pub(crate) use documents::{DocumentFault, Trust, trust};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError};
 pub(crate) use functions::{FunctionChanges, FunctionRef, NewFunction, Qualifier};
-pub(crate) use iam::NewRole;
+pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
 pub(crate) use invoke::{PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
 pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
 pub(crate) use packages::Source;
+pub(crate) use policies::NewPolicy;
 
 use crate::{
     RetiredRuntimes,

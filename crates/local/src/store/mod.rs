@@ -19,6 +19,7 @@ mod layers;
 mod lock;
 mod logs;
 mod objects;
+mod policies;
 mod records;
 mod roles;
 mod schema;
@@ -48,7 +49,9 @@ pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;
 pub(crate) use logs::{LogQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
+pub(crate) use policies::{PolicyDeletion, PolicyRecord, PolicyVersionRecord};
 pub(crate) use records::*;
+pub(crate) use roles::{Attachment, RoleDeletion};
 pub(crate) use sessions::SessionRecord;
 pub(crate) use trees::TreePin;
 

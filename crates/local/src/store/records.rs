@@ -185,6 +185,9 @@ pub(crate) struct RoleRecord {
     pub(crate) created: i64,
     /// As given.
     pub(crate) tags: BTreeMap<String, String>,
+    /// The ARN of the permissions boundary, as given.
+    #[serde(default)]
+    pub(crate) boundary: Option<String>,
 }
 
 /// A bucket.
