@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn numbers_that_clients_make_up_are_taken() {
+    async fn numbers_that_clients_make_up_do_no_harm() {
         let (_folder, api) = api();
         let logs = |operation: &str, body: &str| {
             let target = format!("Logs_20140328.{operation}");
@@ -362,12 +362,17 @@ mod tests {
         let token = format!(r#"{{"logGroupName": "g", "nextToken": "{}"}}"#, usize::MAX);
         insta::assert_snapshot!(
             ask(&api, logs("DescribeLogStreams", &token)).await,
-            @r#"200 {"logStreams":[]}"#
+            @r#"400 {"__type":"InvalidParameterException","message":"The specified nextToken is invalid."}"#
         );
+        let token = format!(r#"{{"logGroupName": "g", "nextToken": "{}/g"}}"#, i64::MAX);
+        insta::assert_snapshot!(ask(&api, logs("DescribeLogStreams", &token)).await, @r#"200 {"logStreams":[]}"#);
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        let roles = format!("Action=ListRoles&MaxItems={}", usize::MAX);
+        let roles = format!("Action=ListRoles&MaxItems={}", i64::MAX);
         let answer = ask(&api, request("POST", "/", &form, &roles)).await;
-        assert!(answer.starts_with("200 ") && answer.contains("<IsTruncated>false<"), "{answer}");
+        assert!(
+            answer.starts_with("400 ") && answer.contains("Member must have value less than"),
+            "{answer}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]

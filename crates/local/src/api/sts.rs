@@ -114,7 +114,9 @@ async fn assume_role(call: &Call<'_>) -> Outcome {
 fn trusted_role(call: &Call<'_>, arn: &str) -> Result<(RoleRecord, AccountId), AwsError> {
     let parts: Vec<_> = arn.splitn(6, ':').collect();
     let (account, path) = match parts[..] {
-        ["arn", "aws", "iam", "", account, resource] => (account.parse().ok(), resource.strip_prefix("role/")),
+        ["arn", "aws", "iam", "", account, resource] => {
+            (account.parse().ok(), resource.strip_prefix("role/"))
+        }
         _ => (None, None),
     };
     let (Some(account), Some(path)) = (account, path) else {
@@ -162,8 +164,7 @@ async fn session_token(call: &Call<'_>) -> Outcome {
         _ => (43_200, 129_600),
     };
     let seconds = u32::try_from(seconds.unwrap_or(usual).min(most)).unwrap_or(3600);
-    let made =
-        call.cloud().new_session(call.caller, seconds).await.map_err(|error| failed(&error))?;
+    let made = call.cloud().new_session(call.caller, seconds).await.map_err(|error| failed(&error))?;
     Ok(Some(Xml::default().nested("Credentials", credentials(&made))))
 }
 

@@ -200,9 +200,21 @@ pub(crate) enum LogsError {
     /// A token that we did not give.
     #[error("not a token")]
     BadToken,
-    /// A filter pattern that is not understood here.
-    #[error("filter pattern not understood")]
-    PatternNotBuilt,
+    /// A filter pattern that cannot be read.
+    #[error("not a filter pattern")]
+    BadPattern,
+    /// Events that are not in the order of their times.
+    #[error("events out of order")]
+    NotChronological,
+    /// Events of more than a day together.
+    #[error("events of more than a day")]
+    TooLongSpan,
+    /// More bytes than one request may bring.
+    #[error("{bytes} bytes of events")]
+    TooManyBytes { bytes: usize, most: usize },
+    /// More tags than a group may have.
+    #[error("too many tags")]
+    TooManyTags,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -148,7 +148,9 @@ impl Cloud {
         change: impl FnOnce(&mut RoleRecord) -> Result<(), IamError> + Send + 'static,
     ) -> Result<RoleRecord, IamError> {
         self.blocking(move |store| {
-            changed(store.change_role(&account, &name, change), || IamError::NoSuchRole { name: name.clone() })
+            changed(store.change_role(&account, &name, change), || IamError::NoSuchRole {
+                name: name.clone(),
+            })
         })
         .await
     }
@@ -198,7 +200,11 @@ impl Cloud {
     ) -> Result<(), IamError> {
         self.role(&account, &role)?;
         self.blocking(move |store| {
-            if store.detach_policy(&account, &role, &arn)? { Ok(()) } else { Err(IamError::NoSuchPolicy { arn }) }
+            if store.detach_policy(&account, &role, &arn)? {
+                Ok(())
+            } else {
+                Err(IamError::NoSuchPolicy { arn })
+            }
         })
         .await
     }
@@ -240,7 +246,12 @@ impl Cloud {
     }
 
     /// The document of a policy that is written into a role.
-    pub(crate) fn role_policy(&self, account: &AccountId, role: &str, name: &str) -> Result<String, IamError> {
+    pub(crate) fn role_policy(
+        &self,
+        account: &AccountId,
+        role: &str,
+        name: &str,
+    ) -> Result<String, IamError> {
         self.role(account, role)?;
         self.store
             .inline_policy(account, role, name)?

@@ -16,6 +16,7 @@ mod layers;
 mod logs;
 mod objects;
 mod packages;
+mod pattern;
 mod policies;
 
 #[cfg(test)]
@@ -23,7 +24,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use layercake_core::aws::{AccountId, Region};
+use layercake_core::aws::AccountId;
+#[cfg(test)]
+use layercake_core::aws::Region;
 
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
@@ -33,7 +36,7 @@ pub(crate) use functions::{FunctionChanges, FunctionRef, NewFunction, Qualifier}
 pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
 pub(crate) use invoke::{PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
-pub(crate) use logs::{GetEvents, LogSink};
+pub(crate) use logs::{FilterEvents, GetEvents, LogSink, RETENTION_DAYS, Rejected};
 pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
 pub(crate) use packages::Source;
 pub(crate) use policies::NewPolicy;
@@ -41,7 +44,7 @@ pub(crate) use policies::NewPolicy;
 use crate::{
     RetiredRuntimes,
     sandbox::Sandbox,
-    store::{Scope, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// Everything that the services share.
@@ -79,8 +82,8 @@ impl Cloud {
 
     /// The configured account in a region, for tests without a caller.
     #[cfg(test)]
-    pub(crate) fn scope(&self, region: Region) -> Scope {
-        Scope { account: self.account.clone(), region }
+    pub(crate) fn scope(&self, region: Region) -> crate::store::Scope {
+        crate::store::Scope { account: self.account.clone(), region }
     }
 
     /// Runs store work that waits for the disk on a thread that may wait.

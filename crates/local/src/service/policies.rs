@@ -113,10 +113,8 @@ impl Cloud {
         .and_then(|policy| {
             let number = policy.last_version;
             let made = policy.versions.into_iter().find(|version| version.number == number);
-            made.map(|version| (version, is_default)).ok_or(IamError::NoSuchPolicyVersion {
-                arn: policy.arn,
-                version: format!("v{number}"),
-            })
+            made.map(|version| (version, is_default))
+                .ok_or(IamError::NoSuchPolicyVersion { arn: policy.arn, version: format!("v{number}") })
         })
     }
 
@@ -224,7 +222,9 @@ fn checked(document: &str) -> Result<(), IamError> {
 /// The version that is called `v3`.
 fn numbered<'a>(policy: &'a PolicyRecord, version: &str) -> Result<&'a PolicyVersionRecord, IamError> {
     let number = version.strip_prefix('v').and_then(|digits| digits.parse::<u32>().ok());
-    policy.versions.iter().find(|known| Some(known.number) == number).ok_or_else(|| {
-        IamError::NoSuchPolicyVersion { arn: policy.arn.clone(), version: version.to_owned() }
-    })
+    policy
+        .versions
+        .iter()
+        .find(|known| Some(known.number) == number)
+        .ok_or_else(|| IamError::NoSuchPolicyVersion { arn: policy.arn.clone(), version: version.to_owned() })
 }

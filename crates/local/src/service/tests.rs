@@ -10,7 +10,7 @@ use super::{invoke::check_event, *};
 use crate::{
     interpreters::Interpreters,
     sandbox::{Isolation, SandboxConfig},
-    store::{FunctionRecord, ObjectHeaders, State, Update},
+    store::{FunctionRecord, ObjectHeaders, Scope, State, Update},
 };
 
 fn cloud(data: &camino::Utf8Path) -> Arc<Cloud> {

@@ -47,7 +47,7 @@ pub(crate) use blobs::{Blob, BlobWriter};
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;
-pub(crate) use logs::{LogQuery, NewLogEvents};
+pub(crate) use logs::{EVENT_BYTES, LogQuery, LogStreamQuery, NewLogEvents};
 pub(crate) use objects::ListedObjects;
 pub(crate) use policies::{PolicyDeletion, PolicyRecord, PolicyVersionRecord};
 pub(crate) use records::*;

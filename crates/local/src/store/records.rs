@@ -279,6 +279,19 @@ pub(crate) struct LogGroupRecord {
     pub(crate) retention: Option<i64>,
     /// Sum of its events in bytes.
     pub(crate) stored_bytes: i64,
+    /// What it was made with.
+    pub(crate) settings: LogGroupSettings,
+}
+
+/// What a log group is made with and gives back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogGroupSettings {
+    /// `STANDARD` when none was given.
+    #[serde(default)]
+    pub(crate) class: Option<String>,
+    /// The ARN of the key, as given. Nothing is encrypted with it.
+    #[serde(default)]
+    pub(crate) kms_key: Option<String>,
 }
 
 /// A log stream.

@@ -206,8 +206,8 @@ impl Store {
                 let mut statement = transaction.prepare_cached(
                     "SELECT document FROM inline_policies WHERE account = ?1 AND role = ?2 AND name <> ?3",
                 )?;
-                let rows =
-                    statement.query_map(params![account.as_str(), role, name], |row| row.get::<_, String>(0))?;
+                let rows = statement
+                    .query_map(params![account.as_str(), role, name], |row| row.get::<_, String>(0))?;
                 rows.collect::<Result<Vec<_>, _>>()?
             };
             if !fits(&others) {

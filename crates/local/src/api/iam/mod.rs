@@ -76,12 +76,10 @@ impl From<IamError> for AwsError {
         let limit = |message: String| Self::user(409, "LimitExceeded", message);
         match error {
             IamError::RoleExists { name } => exists(format!("Role with name {name} already exists.")),
-            IamError::NoSuchRole { name } => {
-                missing(format!("The role with name {name} cannot be found."))
+            IamError::NoSuchRole { name } => missing(format!("The role with name {name} cannot be found.")),
+            IamError::PolicyExists { name } => {
+                exists(format!("A policy called {name} already exists. Duplicate names are not allowed."))
             }
-            IamError::PolicyExists { name } => exists(format!(
-                "A policy called {name} already exists. Duplicate names are not allowed."
-            )),
             IamError::NoSuchPolicy { arn } => missing(format!("Policy {arn} was not found.")),
             IamError::NotAttachable { arn } => {
                 missing(format!("Policy {arn} does not exist or is not attachable."))
@@ -92,9 +90,7 @@ impl From<IamError> for AwsError {
             IamError::NoSuchInlinePolicy { name } => {
                 missing(format!("The role policy with name {name} cannot be found."))
             }
-            IamError::PoliciesAttached => {
-                conflict("Cannot delete entity, must detach all policies first.")
-            }
+            IamError::PoliciesAttached => conflict("Cannot delete entity, must detach all policies first."),
             IamError::PoliciesInside => conflict("Cannot delete entity, must delete policies first."),
             IamError::PolicyIsAttached => conflict("Cannot delete a policy attached to entities."),
             IamError::PolicyHasVersions => conflict(
@@ -110,9 +106,7 @@ impl From<IamError> for AwsError {
             IamError::InlinePoliciesTooLong { role, most } => {
                 limit(format!("Maximum policy size of {most} bytes exceeded for role {role}"))
             }
-            IamError::TooManyTags => {
-                limit("The number of tags has reached the maximum limit.".to_owned())
-            }
+            IamError::TooManyTags => limit("The number of tags has reached the maximum limit.".to_owned()),
             IamError::MalformedPolicy => {
                 Self::user(400, "MalformedPolicyDocument", "This policy contains invalid Json")
             }
@@ -216,10 +210,9 @@ fn get_user(call: &Call<'_>) -> Outcome {
         (None, Principal::AssumedRole { .. }) => {
             return Err(invalid("Must specify userName when calling with non-User credentials"));
         }
-        (None, Principal::Root) => Xml::default()
-            .text("Path", "/")
-            .text("UserId", account.as_str())
-            .text("Arn", &call.caller.arn()),
+        (None, Principal::Root) => {
+            Xml::default().text("Path", "/").text("UserId", account.as_str()).text("Arn", &call.caller.arn())
+        }
         (None, Principal::User { name }) => user(&account, name),
         (Some(_), _) => {
             let name = name(call, "UserName", 128)?;

@@ -117,8 +117,7 @@ pub(super) fn list_entities(call: &Call<'_>) -> Outcome {
     } else {
         (Vec::new(), None)
     };
-    let roles =
-        roles.iter().map(|role| Xml::default().text("RoleName", &role.name).text("RoleId", &role.id));
+    let roles = roles.iter().map(|role| Xml::default().text("RoleName", &role.name).text("RoleId", &role.id));
     Ok(Some(
         Xml::default()
             .list("PolicyGroups", std::iter::empty())

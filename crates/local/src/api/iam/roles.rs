@@ -224,9 +224,7 @@ fn role(call: &Call<'_>, record: &RoleRecord, whole: Whole) -> Xml {
     let xml = match &record.boundary {
         Some(arn) => xml.nested(
             "PermissionsBoundary",
-            Xml::default()
-                .text("PermissionsBoundaryType", "Policy")
-                .text("PermissionsBoundaryArn", arn),
+            Xml::default().text("PermissionsBoundaryType", "Policy").text("PermissionsBoundaryArn", arn),
         ),
         None => xml,
     };
