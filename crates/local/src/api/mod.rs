@@ -3,6 +3,7 @@
 //! The only module that knows HTTP status codes and AWS's error shapes. It translates; what may
 //! happen is decided in `service`.
 
+mod constraints;
 mod error;
 mod guard;
 mod health;
@@ -121,7 +122,7 @@ fn unanswered(request_id: &str) -> Response {
 }
 
 async fn answered(api: Api, request: Request, request_id: String) -> Response {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let credential = Credential::of(&parts.headers, &parts.uri);
     let signed_for = credential.as_ref().and_then(Credential::service);
     if signed_for.is_none()
@@ -140,8 +141,8 @@ async fn answered(api: Api, request: Request, request_id: String) -> Response {
     let region =
         credential.and_then(|credential| credential.region.parse().ok()).unwrap_or_else(default_region);
     let scope = Scope { account: caller.account.clone(), region };
-    parts.extensions.insert(caller);
-    let answer = performed(&api, service, scope, parts, body, &request_id).await;
+    let request = (parts, body);
+    let answer = performed(&api, service, (scope, caller), request, &request_id).await;
     // Whoever read the body has stopped at an error, and answers as if the client had gone away.
     match fault.get() {
         Some(refusal) => refusal.response(service, &request_id),
@@ -172,17 +173,17 @@ async fn identified(
 async fn performed(
     api: &Api,
     service: Service,
-    scope: Scope,
-    parts: Parts,
-    body: Body,
+    (scope, caller): (Scope, Caller),
+    (mut parts, body): (Parts, Body),
     request_id: &str,
 ) -> Response {
+    parts.extensions.insert(caller.clone());
     match service {
         Service::Lambda => lambda::answer_request(api, scope, parts, body, request_id).await,
         Service::S3 => s3::answer_request(api, scope, parts, body).await,
         Service::Logs => logs::answer_request(api, scope, &parts, body, request_id).await,
         // Without a signature, IAM and STS tell each other apart by their actions.
-        Service::Iam | Service::Sts => query::answer_request(api, &scope, &parts, body, request_id).await,
+        Service::Iam | Service::Sts => query::answer_request(api, &caller, &parts, body, request_id).await,
     }
 }
 
@@ -381,7 +382,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn numbers_that_clients_make_up_are_taken() {
+    async fn numbers_that_clients_make_up_do_no_harm() {
         let (_folder, api) = api();
         let logs = |operation: &str, body: &str| {
             let target = format!("Logs_20140328.{operation}");
@@ -391,12 +392,17 @@ pub(crate) mod tests {
         let token = format!(r#"{{"logGroupName": "g", "nextToken": "{}"}}"#, usize::MAX);
         insta::assert_snapshot!(
             ask(&api, logs("DescribeLogStreams", &token)).await,
-            @r#"200 {"logStreams":[]}"#
+            @r#"400 {"__type":"InvalidParameterException","message":"The specified nextToken is invalid."}"#
         );
+        let token = format!(r#"{{"logGroupName": "g", "nextToken": "{}/g"}}"#, i64::MAX);
+        insta::assert_snapshot!(ask(&api, logs("DescribeLogStreams", &token)).await, @r#"200 {"logStreams":[]}"#);
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        let roles = format!("Action=ListRoles&MaxItems={}", usize::MAX);
+        let roles = format!("Action=ListRoles&MaxItems={}", i64::MAX);
         let answer = ask(&api, request("POST", "/", &form, &roles)).await;
-        assert!(answer.starts_with("200 ") && answer.contains("<IsTruncated>false<"), "{answer}");
+        assert!(
+            answer.starts_with("400 ") && answer.contains("Member must have value less than"),
+            "{answer}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,13 @@ impl Caller {
         }
     }
 
+    /// Whether this is the ARN of the role that the caller took, with or without its path.
+    pub(crate) fn role_arn_matches(&self, arn: &str) -> bool {
+        let Principal::AssumedRole { role, .. } = &self.principal else { return false };
+        arn.strip_prefix(&format!("arn:aws:iam::{}:role/", self.account))
+            .is_some_and(|path| path.rsplit('/').next() == Some(role))
+    }
+
     /// The id that belongs to [`Caller::arn`].
     pub(crate) fn user_id(&self) -> String {
         match &self.principal {
@@ -143,6 +150,11 @@ impl Keyring {
     fn root(&self, id: Option<&str>) -> Caller {
         let account = id.and_then(|id| id.parse().ok()).unwrap_or_else(|| self.account.clone());
         Caller { account, principal: Principal::Root, is_temporary: false }
+    }
+
+    /// Whether a configured key belongs to this user.
+    pub(crate) fn has_user(&self, account: &AccountId, name: &str) -> bool {
+        self.keys.values().any(|key| key.account == *account && key.user.as_deref() == Some(name))
     }
 
     /// The account of an access key, for GetAccessKeyInfo.

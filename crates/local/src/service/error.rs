@@ -183,15 +183,54 @@ pub(crate) enum IamError {
     /// No such role.
     #[error("no role `{name}`")]
     NoSuchRole { name: String },
-    /// The policy is not attached.
-    #[error("policy `{arn}` is not attached")]
-    NotAttached { arn: String },
+    /// There is a policy of that name.
+    #[error("policy `{name}` exists")]
+    PolicyExists { name: String },
+    /// No such policy, or not attached.
+    #[error("no policy `{arn}`")]
+    NoSuchPolicy { arn: String },
+    /// No such policy to attach.
+    #[error("policy `{arn}` cannot be attached")]
+    NotAttachable { arn: String },
+    /// No such version.
+    #[error("no version `{version}` of policy `{arn}`")]
+    NoSuchPolicyVersion { arn: String, version: String },
+    /// No such policy in the role.
+    #[error("no inline policy `{name}`")]
+    NoSuchInlinePolicy { name: String },
     /// Policies are attached to the role.
     #[error("policies are attached")]
     PoliciesAttached,
+    /// Policies are written into the role.
+    #[error("policies are inside")]
+    PoliciesInside,
+    /// The policy is attached to a role.
+    #[error("the policy is attached")]
+    PolicyIsAttached,
+    /// The policy has other versions.
+    #[error("the policy has versions")]
+    PolicyHasVersions,
+    /// The version is the one that counts.
+    #[error("the version is the default")]
+    VersionIsDefault,
+    /// More versions than a policy may have.
+    #[error("more than {most} versions")]
+    TooManyVersions { most: usize },
+    /// More than the account may have of something.
+    #[error("quota of {text}")]
+    Quota { text: String },
+    /// The policies in a role are too long together.
+    #[error("the policies of `{role}` have more than {most} characters")]
+    InlinePoliciesTooLong { role: String, most: usize },
+    /// More tags than there may be.
+    #[error("too many tags")]
+    TooManyTags,
     /// The trust policy is not JSON.
     #[error("trust policy is not JSON")]
     MalformedPolicy,
+    /// A document is no policy.
+    #[error("not a policy: {fault:?}")]
+    Document { fault: super::DocumentFault },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -215,9 +254,21 @@ pub(crate) enum LogsError {
     /// A token that we did not give.
     #[error("not a token")]
     BadToken,
-    /// A filter pattern that is not understood here.
-    #[error("filter pattern not understood")]
-    PatternNotBuilt,
+    /// A filter pattern that cannot be read.
+    #[error("not a filter pattern")]
+    BadPattern,
+    /// Events that are not in the order of their times.
+    #[error("events out of order")]
+    NotChronological,
+    /// Events of more than a day together.
+    #[error("events of more than a day")]
+    TooLongSpan,
+    /// More bytes than one request may bring.
+    #[error("{bytes} bytes of events")]
+    TooManyBytes { bytes: usize, most: usize },
+    /// More tags than a group may have.
+    #[error("too many tags")]
+    TooManyTags,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,6 +10,7 @@ mod code_signing;
 mod concurrency;
 mod credentials;
 mod digest;
+mod documents;
 mod error;
 mod event_invoke;
 mod functions;
@@ -17,11 +18,13 @@ mod iam;
 mod invoke;
 mod layers;
 mod logs;
+mod managed_policies;
 mod management;
 mod mappings;
 mod object_tags;
 mod objects;
 mod packages;
+mod pattern;
 mod policies;
 mod settings;
 mod settings_error;
@@ -35,23 +38,27 @@ mod tests;
 
 use std::sync::Arc;
 
-use layercake_core::aws::{AccountId, Region};
+use layercake_core::aws::AccountId;
+#[cfg(test)]
+use layercake_core::aws::Region;
 
 pub(crate) use buckets::{ListBuckets, Setting};
 pub(crate) use code_signing::{CodeSigningChanges, code_signing_arn};
 pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned, RunningCalls};
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
+pub(crate) use documents::{DocumentFault, Trust, trust};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError, TagFault};
 pub(crate) use event_invoke::{Destinations, EventInvoke, NewEventInvokeConfig};
 pub(crate) use functions::{
     AliasChanges, CODE_STORAGE_BYTES, CodeChange, FunctionChanges, FunctionRef, NewFunction, NewVersion,
     Qualifier, alias_arn,
 };
-pub(crate) use iam::NewRole;
+pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
-pub(crate) use logs::{GetEvents, LogSink};
+pub(crate) use logs::{FilterEvents, GetEvents, LogSink, RETENTION_DAYS, Rejected};
+pub(crate) use managed_policies::NewPolicy;
 pub(crate) use management::RuntimeManagement;
 pub(crate) use mappings::{Mapping, MappingFault, MappingRequest, Source as EventSource};
 pub(crate) use object_tags::{check_bucket_tags, check_object_tags};
@@ -68,7 +75,7 @@ pub(crate) use urls::{FunctionUrl, UrlChanges};
 use crate::{
     RetiredRuntimes,
     sandbox::Sandbox,
-    store::{Scope, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// Everything that the services share.
@@ -109,8 +116,8 @@ impl Cloud {
 
     /// The configured account in a region, for tests without a caller.
     #[cfg(test)]
-    pub(crate) fn scope(&self, region: Region) -> Scope {
-        Scope { account: self.account.clone(), region }
+    pub(crate) fn scope(&self, region: Region) -> crate::store::Scope {
+        crate::store::Scope { account: self.account.clone(), region }
     }
 
     /// Reads a few records by their keys, here and now: that takes some microseconds, and waking

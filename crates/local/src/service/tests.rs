@@ -10,7 +10,7 @@ use super::{invoke::check_event, *};
 use crate::{
     interpreters::Interpreters,
     sandbox::{Isolation, SandboxConfig},
-    store::{FunctionRecord, NewVersion, ObjectHeaders, ObjectTraits, State, Update},
+    store::{FunctionRecord, NewVersion, ObjectHeaders, ObjectTraits, Scope, State, Update},
 };
 
 fn cloud(data: &camino::Utf8Path) -> Arc<Cloud> {

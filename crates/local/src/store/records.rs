@@ -228,6 +228,9 @@ pub(crate) struct RoleRecord {
     pub(crate) created: i64,
     /// As given.
     pub(crate) tags: BTreeMap<String, String>,
+    /// The ARN of the permissions boundary, as given.
+    #[serde(default)]
+    pub(crate) boundary: Option<String>,
 }
 
 /// A bucket.
@@ -378,6 +381,19 @@ pub(crate) struct LogGroupRecord {
     pub(crate) retention: Option<i64>,
     /// Sum of its events in bytes.
     pub(crate) stored_bytes: i64,
+    /// What it was made with.
+    pub(crate) settings: LogGroupSettings,
+}
+
+/// What a log group is made with and gives back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogGroupSettings {
+    /// `STANDARD` when none was given.
+    #[serde(default)]
+    pub(crate) class: Option<String>,
+    /// The ARN of the key, as given. Nothing is encrypted with it.
+    #[serde(default)]
+    pub(crate) kms_key: Option<String>,
 }
 
 /// A log stream.

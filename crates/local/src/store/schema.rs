@@ -132,6 +132,7 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (account, name)
     ) WITHOUT ROWID;
     CREATE INDEX role_policies_by_arn ON role_policies (account, arn, role);
+    ALTER TABLE log_groups ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
     ALTER TABLE log_groups ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
     UPDATE log_groups SET stored_bytes = (
         SELECT COALESCE(SUM(LENGTH(CAST(message AS BLOB)) + 26), 0) FROM log_events

@@ -335,9 +335,9 @@ fn nothing_is_made_below_what_is_not_there() {
     assert!(!store.create_upload("b", "k", "u", &upload).expect("an answer"));
     assert!(!store.put_part("u", &part).expect("an answer"));
     assert!(store.complete_upload("u", &new, &mut |_, _| true).expect("an answer").is_none());
-    assert!(!store.attach_policy(&account, "r", "arn").expect("an answer"));
+    assert_eq!(store.attach_policy(&account, "r", "arn", 10).expect("an answer"), Attachment::NoSuchRole);
     assert!(store.object("b", "k", None).expect("readable").is_none());
-    assert!(store.attached_policies(&account, "r").expect("readable").is_empty());
+    assert!(store.attached_policies(&account, "r", "", 10).expect("readable").is_empty());
     drop(content);
     assert!(store.open_blob(object.sha256).is_err(), "nothing names it");
 }
@@ -534,7 +534,11 @@ fn the_log_of_a_deleted_function_brings_no_group_back() {
     };
     assert!(!late(Some("gone")), "neither function nor group are there");
     let tags = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
-    assert!(store.create_log_group(&scope(), "/aws/lambda/gone", &tags, 1).expect("written"));
+    assert!(
+        store
+            .create_log_group(&scope(), "/aws/lambda/gone", &tags, &LogGroupSettings::default(), 1)
+            .expect("written")
+    );
     assert!(late(Some("gone")), "the group is there, so the log of its last run is kept");
     assert_eq!(store.log_group_tags(&scope(), "/aws/lambda/gone").expect("readable"), Some(tags));
     assert!(store.delete_log_group(&scope(), "/aws/lambda/gone").expect("written"));

@@ -422,7 +422,7 @@ def logs():
     logs.create_log_group(logGroupName="/g")
     refused("ResourceAlreadyExistsException", 400, "The specified log group already exists", logs.create_log_group, logGroupName="/g")
     logs.create_log_stream(logGroupName="/g", logStreamName="s")
-    start = 1_700_000_000_000
+    start = int(time.time()) * 1000 - 60_000
     logs.put_log_events(logGroupName="/g", logStreamName="s", logEvents=[{"timestamp": start + n, "message": f"event {n}"} for n in range(5)])
     head = logs.get_log_events(logGroupName="/g", logStreamName="s", startFromHead=True, limit=2)
     assert [e["message"] for e in head["events"]] == ["event 0", "event 1"]

@@ -33,6 +33,7 @@ fn server() {
         retired_runtimes: RetiredRuntimes::Refuse,
         presence: Presence::Serving,
         interpreters: Interpreters::default(),
+        access: layercake_local::Access::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {

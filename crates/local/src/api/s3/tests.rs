@@ -4,26 +4,10 @@ use axum::{body::Body, http::Method};
 use http_body_util::BodyExt as _;
 
 use super::*;
-use crate::{Config, Interpreters, Presence, RetiredRuntimes};
+use crate::api::tests::api;
 
 const OWN: &str = "123456789012";
 const OTHER: &str = "210987654321";
-
-fn api() -> (tempfile::TempDir, Api) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let data = camino::Utf8PathBuf::try_from(folder.path().join("data")).expect("UTF-8");
-    let config = Config {
-        data,
-        listen: "127.0.0.1:0".parse().expect("an address"),
-        account: OWN.parse().expect("an account"),
-        retired_runtimes: RetiredRuntimes::Refuse,
-        presence: Presence::Embedded,
-        interpreters: Interpreters::default(),
-    };
-    let cloud = crate::open(&config).expect("a cloud");
-    let s3 = service(&cloud);
-    (folder, Api { cloud, s3, presence: Presence::Embedded })
-}
 
 /// Sends a request of an account's, `METHOD PATH`, with headers and a body, and gives the answer:
 /// status, the headers that are S3's and the body, without what differs from run to run.

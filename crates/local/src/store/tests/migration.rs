@@ -60,7 +60,10 @@ fn the_first_version_s_folder_is_read_whole() {
 
     let account = scope().account;
     assert!(store.role(&account, "r").expect("readable").is_some());
-    assert_eq!(store.attached_policies(&account, "r").expect("readable"), ["arn:aws:iam::aws:policy/p"]);
+    assert_eq!(
+        store.attached_policies(&account, "r", "", 10).expect("readable"),
+        ["arn:aws:iam::aws:policy/p"]
+    );
     assert!(store.log_group_tags(&scope(), "/aws/lambda/f").expect("readable").is_some());
 
     let object = store.object("b", "k", None).expect("readable").expect("there");
