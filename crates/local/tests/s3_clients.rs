@@ -9,7 +9,7 @@ use common::{TestCloud, client, folder_of, run};
 async fn check(scenario: &str) {
     let cloud = TestCloud::start().await;
     let endpoint = cloud.handle.endpoint();
-    let work = folder_of(&cloud.folder).join("work");
+    let work = folder_of(&cloud.folder).join("by-client");
     fs_err::create_dir(&work).expect("a folder");
     let scenario = scenario.to_owned();
     tokio::task::spawn_blocking(move || {

@@ -81,14 +81,13 @@ impl Objects {
     /// The block of public access: all of it on a new bucket, none when it was taken off.
     async fn public_access(&self, bucket: &str) -> S3Result<Option<PublicAccessBlockConfiguration>> {
         let kept = self.setting(bucket, Setting::PublicAccess).await?;
-        Ok(kept.unwrap_or_else(|| {
-            Some(PublicAccessBlockConfiguration {
-                block_public_acls: Some(true),
-                block_public_policy: Some(true),
-                ignore_public_acls: Some(true),
-                restrict_public_buckets: Some(true),
-            })
-        }))
+        let all = PublicAccessBlockConfiguration {
+            block_public_acls: Some(true),
+            block_public_policy: Some(true),
+            ignore_public_acls: Some(true),
+            restrict_public_buckets: Some(true),
+        };
+        Ok(kept.unwrap_or(Some(all)))
     }
 
     pub(super) async fn public_access_block(

@@ -24,10 +24,13 @@ impl Objects {
     ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
         let input = &req.input;
         let bucket = self.enter(&Self::beside(&req)?, &input.bucket).await?;
-        let wants = |name: &str| input.object_attributes.iter().any(|wanted| wanted.as_str() == name);
-        let unknown = input.object_attributes.iter().find(|wanted| !NAMES.contains(&wanted.as_str()));
-        if unknown.is_some() || input.object_attributes.is_empty() {
-            let value = unknown.map_or("", |wanted| wanted.as_str());
+        // Clients write the list into one header.
+        let wanted = input.object_attributes.iter().flat_map(|names| names.as_str().split(','));
+        let wanted: Vec<&str> = wanted.map(str::trim).collect();
+        let wants = |name: &str| wanted.contains(&name);
+        let unknown = wanted.iter().find(|name| !NAMES.contains(name));
+        if unknown.is_some() || wanted.is_empty() {
+            let value = unknown.copied().unwrap_or_default();
             return Err(wire::invalid_argument(
                 "Invalid attribute name specified.",
                 "x-amz-object-attributes",
@@ -44,7 +47,7 @@ impl Objects {
             let most = usize::try_from(limit).unwrap_or(1000);
             let parts = self.cloud.object_parts(name, after, most + 1).await.map_err(wire::error)?;
             let more = parts.len() > most;
-            let next = parts.iter().take(most).last().map_or(0, |part| part.number);
+            let next = parts.iter().take(most).next_back().map_or(0, |part| part.number);
             // Single parts are shown only when each has a checksum of its own.
             let parts: Vec<_> = parts
                 .into_iter()
@@ -92,7 +95,7 @@ impl Objects {
 pub(super) async fn without_quotes(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let text = text.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>");
     Response::from_parts(parts, Body::from(text))

@@ -70,7 +70,7 @@ pub(super) async fn answer_request(api: &Api, scope: Scope, mut parts: Parts, bo
     let method = parts.method.clone();
     let asked = request::Asked::of(&parts);
     let mut response = match request::refused(&parts) {
-        Some(error) => refusal::response(error),
+        Some(error) => refusal::response(&error),
         None => {
             let body = request::prepared(&mut parts, body, scope);
             match api.s3.call(http::Request::from_parts(parts, body)).await {
@@ -84,6 +84,10 @@ pub(super) async fn answer_request(api: &Api, scope: Scope, mut parts: Parts, bo
     };
     let request_id = uuid::Uuid::new_v4().simple().to_string()[..16].to_uppercase();
     let host_id = Sha256::of(request_id.as_bytes()).to_base64();
+    // s3s says so for a part of an object that is sent, and not for one that is only described.
+    if method == http::Method::HEAD && response.headers().contains_key("content-range") {
+        *response.status_mut() = http::StatusCode::PARTIAL_CONTENT;
+    }
     let status = response.status();
     if status.is_client_error() || status.is_server_error() || status == http::StatusCode::NOT_MODIFIED {
         response = refusal::completed(response, &method, &asked, &request_id, &host_id).await;

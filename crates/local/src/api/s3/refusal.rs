@@ -60,7 +60,7 @@ pub(super) fn code(name: &'static str) -> S3ErrorCode {
 }
 
 /// An error that did not come from s3s, on the same way as those that do.
-pub(super) fn response(error: S3Error) -> Response {
+pub(super) fn response(error: &S3Error) -> Response {
     let mut response = Response::new(Body::from(format!(
         "<Code>{}</Code><Message>{}</Message>",
         error.code().as_str(),
@@ -93,7 +93,7 @@ pub(super) async fn completed(
         return Response::from_parts(parts, Body::empty());
     }
     let written = http_body_util::Limited::new(body, LONGEST_ERROR).collect().await;
-    let written = written.map(|body| body.to_bytes()).unwrap_or_default();
+    let written = written.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let written = String::from_utf8_lossy(&written);
     let code = member(&written, "Code").unwrap_or("InternalError");
     let message = member(&written, "Message").unwrap_or_else(|| usual_message(code));

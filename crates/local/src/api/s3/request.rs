@@ -139,7 +139,8 @@ pub(super) fn prepared(parts: &mut Parts, body: Body, scope: Scope) -> s3s::Body
         endpoint: crate::api::location::endpoint(parts),
     };
     // Ranges that S3 does not understand, or several, are as none.
-    if text(header::RANGE.as_str()).is_some_and(|range| Range::parse(&range).is_err()) {
+    let range = text(header::RANGE.as_str());
+    if range.is_some_and(|range| range == "bytes=-" || Range::parse(&range).is_err()) {
         parts.headers.remove(header::RANGE);
     }
     parts.extensions.insert(beside);
