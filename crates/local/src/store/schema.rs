@@ -159,3 +159,27 @@ pub(super) fn prepare(connection: &mut Connection, path: &Utf8Path) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_of_an_older_database_are_those_of_latest() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        for step in &STEPS[..2] {
+            connection.execute_batch(step).expect("an older schema");
+        }
+        connection.pragma_update(None, "user_version", 2).expect("its number");
+        connection
+            .execute("INSERT INTO function_uses VALUES ('a', 'r', 'f', 'code', 'key')", [])
+            .expect("a row");
+        prepare(&mut connection, Utf8Path::new("database")).expect("the newest schema");
+        let row: (String, i64, String) = connection
+            .query_row("SELECT name, version, key FROM function_uses", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .expect("the row");
+        assert_eq!(row, ("f".to_owned(), 0, "key".to_owned()));
+    }
+}

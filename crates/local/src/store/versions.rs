@@ -256,3 +256,24 @@ impl FunctionRecord {
         settings == latest.settings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_that_code_takes_is_told_by_an_index() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = camino::Utf8PathBuf::try_from(folder.path().join("data")).expect("UTF-8");
+        let store = Store::open(&root).expect("a new store");
+        for (table, size) in [("functions", FUNCTION_CODE), ("layer_versions", LAYER_CODE)] {
+            let sql = format!(
+                "EXPLAIN QUERY PLAN SELECT SUM({size}) FROM {table} WHERE account = '' AND region = ''"
+            );
+            let plan: Result<String, _> =
+                store.read(|connection| Ok(connection.query_row(&sql, [], |row| row.get(3))?));
+            let plan = plan.expect("a plan");
+            assert!(plan.contains(&format!("COVERING INDEX {table}_by_code_size")), "{plan}");
+        }
+    }
+}

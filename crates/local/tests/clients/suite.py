@@ -382,8 +382,7 @@ def tags():
 
 def what_is_not_built():
     lam = client("lambda")
-    refused("NotImplemented", 501, "The local cloud does not implement CreateAlias yet", lam.create_alias, FunctionName="f", Name="a", FunctionVersion="1")
-    refused("NotImplemented", 501, "The local cloud does not implement GetAccountSettings yet", lam.get_account_settings)
+    refused("NotImplemented", 501, "The local cloud does not implement ListCapacityProviders yet", lam.list_capacity_providers)
     refused("NotImplemented", 501, lambda text: "container images" in text, create, lam=lam, wait=False, PackageType="Image", Code={"ImageUri": "x"})
     refused("NotImplemented", 501, "GetBucketTagging is not implemented yet", client("s3").get_bucket_tagging, Bucket="bucket")
 
