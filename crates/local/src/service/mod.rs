@@ -46,7 +46,7 @@ pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::NewLayer;
 pub(crate) use logs::{GetEvents, LogSink};
 pub(crate) use management::RuntimeManagement;
-pub(crate) use mappings::{Mapping, MappingFault, MappingRequest, Source as EventSource};
+pub(crate) use mappings::{Duplicate, Mapping, MappingFault, MappingRequest, Source as EventSource};
 pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
