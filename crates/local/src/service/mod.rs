@@ -60,7 +60,7 @@ pub(crate) use layers::NewLayer;
 pub(crate) use logs::{FilterEvents, GetEvents, LogSink, RETENTION_DAYS, Rejected};
 pub(crate) use managed_policies::NewPolicy;
 pub(crate) use management::RuntimeManagement;
-pub(crate) use mappings::{Mapping, MappingFault, MappingRequest, Source as EventSource};
+pub(crate) use mappings::{Duplicate, Mapping, MappingFault, MappingRequest, Source as EventSource};
 pub(crate) use object_tags::{check_bucket_tags, check_object_tags};
 pub(crate) use objects::{
     Copied, DeleteRequest, NewObject, ObjectName, ObjectVersion, WriteCondition, is_etag,

@@ -145,8 +145,13 @@ impl Cloud {
         self.function(&scope, &function.unqualified()).await.map_err(no_function)?;
         self.blocking(move |store| {
             let found = store.settings_of(&scope, KIND, &name, marker.as_deref(), limit + 1)?;
-            // The function's own qualifier is empty, which a marker may not be.
-            let page = Page::of(found, limit, |last: &Setting<UrlConfig>| last.owner.qualifier.clone());
+            let page =
+                Page::of(found, limit, |last: &Setting<UrlConfig>| match last.owner.qualifier.as_str() {
+                    // Clients take an empty marker for none. This one stands behind the function's own
+                    // URL and before those of its aliases.
+                    "" => "$LATEST".to_owned(),
+                    alias => alias.to_owned(),
+                });
             let items = page.items.into_iter().map(|setting| answered(&scope, setting)).collect();
             Ok(Page { items, next: page.next })
         })

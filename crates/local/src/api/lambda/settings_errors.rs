@@ -6,7 +6,9 @@
 use super::AwsError;
 use crate::{
     api::error::Style,
-    service::{EventSource, LEAST_UNRESERVED, LambdaError, MappingFault, POLICY_BYTES, SettingsError},
+    service::{
+        Duplicate, EventSource, LEAST_UNRESERVED, LambdaError, MappingFault, POLICY_BYTES, SettingsError,
+    },
 };
 
 fn invalid(message: impl Into<String>) -> AwsError {
@@ -263,9 +265,10 @@ impl From<MappingFault> for AwsError {
                  as the control mechanism and remove maximum concurrency.",
             ),
             MappingFault::BadPattern => invalid("Invalid filter pattern definition."),
-            MappingFault::Exists { source_kind, source_name, function, function_arn, topics, uuid } => {
+            MappingFault::Exists(duplicate) => {
+                let Duplicate { source, source_name, function, function_arn, topics, uuid } = *duplicate;
                 let rest = format!("Please update or delete the existing mapping with UUID {uuid}");
-                conflict(match source_kind {
+                conflict(match source {
                     EventSource::Sqs { .. } => format!(
                         "An event source mapping with SQS arn (\" {source_name} \") and function \
                          (\" {function} \") already exists. {rest}"

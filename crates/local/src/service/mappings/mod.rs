@@ -81,24 +81,28 @@ pub(crate) enum MappingFault {
     #[error("both pollers and concurrency")]
     PollersAndConcurrency,
     /// The function reads from the source already.
-    #[error("mapping `{uuid}` exists")]
-    Exists {
-        /// What it reads from.
-        source_kind: Source,
-        /// The ARN, or the addresses of a self-managed source.
-        source_name: String,
-        /// The function's name.
-        function: String,
-        /// The function's ARN.
-        function_arn: String,
-        /// Kafka's topics.
-        topics: String,
-        /// The mapping there is.
-        uuid: String,
-    },
+    #[error("mapping `{}` exists", .0.uuid)]
+    Exists(Box<Duplicate>),
     /// The mapping is on its way from one state to another.
     #[error("the mapping is in use")]
     InUse { deleting: bool },
+}
+
+/// A mapping that would read for a function what another one reads for it already.
+#[derive(Debug)]
+pub(crate) struct Duplicate {
+    /// What it would read from.
+    pub(crate) source: Source,
+    /// The ARN, or the addresses of a self-managed source.
+    pub(crate) source_name: String,
+    /// The function's name.
+    pub(crate) function: String,
+    /// The function's ARN.
+    pub(crate) function_arn: String,
+    /// Kafka's topics.
+    pub(crate) topics: String,
+    /// The mapping there is.
+    pub(crate) uuid: String,
 }
 
 /// A mapping with the state it is in.
@@ -369,21 +373,21 @@ fn same_source(there: &MappingRecord, new: &MappingRecord) -> bool {
         && same("SelfManagedEventSource")
 }
 
-fn exists(source_kind: Source, new: &MappingRecord, there: &MappingRecord, function: &str) -> MappingFault {
+fn exists(source: Source, new: &MappingRecord, there: &MappingRecord, function: &str) -> MappingFault {
     let texts = |list: Option<&Value>| {
         let list = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
     };
     let addresses =
         new.members.get("SelfManagedEventSource").map(|own| &own["Endpoints"]["KAFKA_BOOTSTRAP_SERVERS"]);
-    MappingFault::Exists {
-        source_kind,
+    MappingFault::Exists(Box::new(Duplicate {
+        source,
         source_name: new.source.clone().unwrap_or_else(|| texts(addresses)),
         function: function.to_owned(),
         function_arn: new.function_arn.clone(),
         topics: texts(new.members.get("Topics")),
         uuid: there.uuid.clone(),
-    }
+    }))
 }
 
 #[cfg(test)]

@@ -67,13 +67,13 @@ async fn code_signing_configurations_that_are_not() {
         );
     }
     let put = || json!({ "CodeSigningConfigArn": config });
-    insta::assert_snapshot!(check(&harness, "PUT", &of_function("f"), put()).await, @"");
-    insta::assert_snapshot!(check(&harness, "PUT", &of_function("nope"), put()).await, @"");
-    insta::assert_snapshot!(check(&harness, "GET", &of_function("nope"), Value::Null).await, @"");
-    insta::assert_snapshot!(check(&harness, "DELETE", &of_function("nope"), Value::Null).await, @"");
-    insta::assert_snapshot!(check(&harness, "POST", "/2015-03-31/functions", new_function("g", put())).await, @"");
+    insta::assert_snapshot!(check(&harness, "PUT", &of_function("f"), put()).await, @r#"404 CodeSigningConfigNotFoundException {"Type":"User","Message":"The code signing configuration cannot be found. Check that the provided configuration is not deleted: arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID."}"#);
+    insta::assert_snapshot!(check(&harness, "PUT", &of_function("nope"), put()).await, @r#"404 CodeSigningConfigNotFoundException {"Type":"User","Message":"The code signing configuration cannot be found. Check that the provided configuration is not deleted: arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID."}"#);
+    insta::assert_snapshot!(check(&harness, "GET", &of_function("nope"), Value::Null).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:nope"}"#);
+    insta::assert_snapshot!(check(&harness, "DELETE", &of_function("nope"), Value::Null).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:nope"}"#);
+    insta::assert_snapshot!(check(&harness, "POST", "/2015-03-31/functions", new_function("g", put())).await, @r#"404 CodeSigningConfigNotFoundException {"Type":"User","Message":"The code signing configuration cannot be found. Check that the provided configuration is not deleted: arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-ID."}"#);
     assert_eq!(harness.send("GET", &function("g", ""), Value::Null).await.status, 404);
-    insta::assert_snapshot!(check(&harness, "POST", CONFIGS, json!({ "AllowedPublishers": { "SigningProfileVersionArns": [] } })).await, @"");
+    insta::assert_snapshot!(check(&harness, "POST", CONFIGS, json!({ "AllowedPublishers": { "SigningProfileVersionArns": [] } })).await, @r#"400 ValidationException {"message":"1 validation error detected: Value '[]' at 'allowedPublishers.signingProfileVersionArns' failed to satisfy constraint: Member must have length greater than or equal to 1"}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,7 @@ fn segment(arn: &str) -> String {
 
 /// The answer's line without what is another every time.
 fn stable(line: &str) -> String {
-    let line = [
+    [
         (r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", "TIME"),
         (r#""LastModified":[0-9]{10}(\.[0-9]+)?"#, r#""LastModified":SECONDS"#),
@@ -39,8 +39,7 @@ fn stable(line: &str) -> String {
     .iter()
     .fold(line.to_owned(), |line, (pattern, name)| {
         Regex::new(pattern).expect("a pattern").replace_all(&line, *name).into_owned()
-    });
-    line
+    })
 }
 
 /// Sends a request and gives the answer's line without what is another every time.
