@@ -192,9 +192,8 @@ impl Spool {
 
     fn end_of_zip(&mut self) -> Result<(), SpoolError> {
         if let Some(zip) = &mut self.zip {
-            let decoded = base64_simd::STANDARD
-                .decode_inplace(&mut zip.pending)
-                .map_err(|_| SpoolError::NotBase64)?;
+            let decoded =
+                base64_simd::STANDARD.decode_inplace(&mut zip.pending).map_err(|_| SpoolError::NotBase64)?;
             zip.writer.write(decoded).map_err(SpoolError::Store)?;
         }
         self.place = Place::Between;

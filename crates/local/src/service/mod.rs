@@ -27,7 +27,7 @@ pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError};
 pub(crate) use functions::{FunctionChanges, FunctionRef, NewFunction, Qualifier};
 pub(crate) use iam::NewRole;
 pub(crate) use invoke::{PreparedCache, check_event, invoked_arn};
-pub(crate) use layers::NewLayer;
+pub(crate) use layers::{LayerPages, LayerQuestion, NewLayer};
 pub(crate) use logs::{GetEvents, LogSink};
 pub(crate) use objects::{CompletedPart, Copied, CopiedPart, ListingRequest, NewObject};
 pub(crate) use packages::Source;
@@ -45,6 +45,7 @@ pub(crate) struct Cloud {
     pub(crate) account: AccountId,
     pub(crate) retired_runtimes: RetiredRuntimes,
     pub(crate) prepared: PreparedCache,
+    pub(crate) layer_pages: LayerPages,
     pub(crate) logs: LogSink,
 }
 
@@ -63,6 +64,7 @@ impl Cloud {
             account,
             retired_runtimes,
             prepared: PreparedCache::default(),
+            layer_pages: LayerPages::default(),
             logs,
         });
         for (scope, name) in cloud.store.unfinished_functions()? {

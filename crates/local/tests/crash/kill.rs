@@ -209,7 +209,8 @@ fn a_server_killed_at_any_moment_has_what_it_answered() {
 
         let server = Server::start(&data);
         let mut client = server.client();
-        let named: BTreeSet<String> = all.iter_mut().flat_map(|knowledge| knowledge.check(&mut client)).collect();
+        let named: BTreeSet<String> =
+            all.iter_mut().flat_map(|knowledge| knowledge.check(&mut client)).collect();
         assert_eq!(kept(&data), named, "round {round}: what is kept is what is named");
         assert!(is_empty(&data.join("beside")), "round {round}: nothing half is left");
     }
@@ -222,7 +223,8 @@ fn a_folder_is_served_once_and_free_as_soon_as_its_server_is_killed() {
     let (_folder, data) = folder();
     let server = Server::start(&data);
     let refused = Server::started(command(&data, &[]), &data).map(|_| ()).expect_err("the folder is in use");
-    let who = format!("is in use by the local cloud at {} (process {}, serving)", server.address, server.pid());
+    let who =
+        format!("is in use by the local cloud at {} (process {}, serving)", server.address, server.pid());
     assert!(refused.contains(&who), "{refused}");
     server.kill();
     Server::start(&data).kill();

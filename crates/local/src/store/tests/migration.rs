@@ -95,7 +95,9 @@ fn a_migration_that_was_cut_off_is_made_again() {
     let (_folder, path, _) = old_folder();
     let database = Connection::open(path.join("cloud.sqlite")).expect("the database");
     // What a killed process leaves: a transaction without its end.
-    database.execute_batch("BEGIN; ALTER TABLE log_groups ADD COLUMN tags TEXT NOT NULL DEFAULT '{}'").expect("SQL");
+    database
+        .execute_batch("BEGIN; ALTER TABLE log_groups ADD COLUMN tags TEXT NOT NULL DEFAULT '{}'")
+        .expect("SQL");
     drop(database);
     let store = Store::open(&path).expect("the store");
     assert!(store.log_group_tags(&scope(), "/aws/lambda/f").expect("readable").is_some());
