@@ -40,7 +40,9 @@ fn main() -> Result<()> {
         ["bench", "local-api", binary] => bench::local_api(Some(binary)),
         ["bench", "first-run"] => bench::first_run(),
         ["bench", other] => {
-            bail!("not implemented: the benchmark `{other}`; there are `up`, `build`, `local-api` and `first-run`")
+            bail!(
+                "not implemented: the benchmark `{other}`; there are `up`, `build`, `local-api` and `first-run`"
+            )
         }
         _ => {
             println!("{USAGE}");

@@ -1,7 +1,11 @@
 //! Layers: publishing, reading, listing, deleting.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use bytes::Bytes;
 use layercake_core::{
     aws::{LayerName, LayerVersionArn},
     limits,
@@ -32,6 +36,44 @@ pub(crate) struct LayerPage {
     pub(crate) versions: Vec<LayerVersionRecord>,
     /// Where the next page begins.
     pub(crate) next: Option<String>,
+}
+
+/// What a page of layers was asked with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LayerQuestion {
+    /// Whose layers.
+    pub(crate) scope: Scope,
+    /// Which of them.
+    pub(crate) filter: LayerFilter,
+    /// Where the page begins.
+    pub(crate) marker: Option<String>,
+    /// How long it may be.
+    pub(crate) limit: usize,
+}
+
+/// Answers to questions for layers, good until any layer changes. Clients that compare what is there
+/// with what should be ask for the same pages again and again.
+#[derive(Default)]
+pub(crate) struct LayerPages(Mutex<(u64, HashMap<LayerQuestion, Bytes>)>);
+
+impl LayerPages {
+    /// As many pages are kept; a page has at most 50 layers.
+    const MOST: usize = 64;
+
+    /// The answer of that generation (see [`Store::layer_generation`]).
+    pub(crate) fn find(&self, generation: u64, question: &LayerQuestion) -> Option<Bytes> {
+        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.0 == generation { pages.1.get(question).cloned() } else { None }
+    }
+
+    /// Keeps an answer. `generation` is the one from before the layers were read.
+    pub(crate) fn keep(&self, generation: u64, question: LayerQuestion, answer: &Bytes) {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.0 != generation || pages.1.len() >= Self::MOST {
+            *pages = (generation, HashMap::new());
+        }
+        pages.1.insert(question, answer.clone());
+    }
 }
 
 /// Layers that a function will use, kept from being collected until its record names them.

@@ -56,7 +56,7 @@ pub(crate) use functions::{
 };
 pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
-pub(crate) use layers::NewLayer;
+pub(crate) use layers::{LayerPages, LayerQuestion, NewLayer};
 pub(crate) use logs::{FilterEvents, GetEvents, LogSink, RETENTION_DAYS, Rejected};
 pub(crate) use managed_policies::NewPolicy;
 pub(crate) use management::RuntimeManagement;
@@ -85,6 +85,7 @@ pub(crate) struct Cloud {
     pub(crate) account: AccountId,
     pub(crate) retired_runtimes: RetiredRuntimes,
     pub(crate) prepared: PreparedCache,
+    pub(crate) layer_pages: LayerPages,
     pub(crate) logs: LogSink,
     /// How many calls of each function run, which reserved concurrency bounds.
     pub(crate) running: RunningCalls,
@@ -105,6 +106,7 @@ impl Cloud {
             account,
             retired_runtimes,
             prepared: PreparedCache::default(),
+            layer_pages: LayerPages::default(),
             logs,
             running: RunningCalls::default(),
         });

@@ -6,7 +6,7 @@ use layercake_core::{
 };
 
 use super::{Cloud, LambdaError};
-use crate::store::{Blob, BlobWriter, StoreError, read_upload, verify_upload};
+use crate::store::{Blob, BlobFile, BlobWriter, StoreError, read_upload, verify_upload};
 
 /// Where a request says its code is.
 pub(crate) enum Source {
@@ -39,7 +39,11 @@ impl Cloud {
                 if writer.size() >= limits::ZIPPED_DIRECT_BYTES {
                     return Err(LambdaError::ZippedTooLarge);
                 }
-                self.blocking(move |_| examine(writer.finish()?)).await
+                self.blocking(move |_| {
+                    let (blob, unzipped_size) = writer.finish_with(examine)?;
+                    Ok(Package { blob, unzipped_size })
+                })
+                .await
             }
             Source::Object { bucket, key, version } => {
                 self.blocking(move |store| {
@@ -56,7 +60,8 @@ impl Cloud {
                     if object.size >= limits::UNZIPPED_BYTES {
                         return Err(LambdaError::UnzippedTooLarge);
                     }
-                    examine(blob)
+                    let unzipped_size = examine(&blob.open()?)?;
+                    Ok(Package { blob, unzipped_size })
                 })
                 .await
             }
@@ -64,8 +69,8 @@ impl Cloud {
     }
 }
 
-/// Lambda looks into a package before it takes it.
-fn examine(blob: Blob) -> Result<Package, LambdaError> {
+/// Lambda looks into a package before it takes it. Gives the sum of its files in bytes.
+fn examine(file: &BlobFile) -> Result<u64, LambdaError> {
     let refused = |error| match error {
         ReadError::Zip(ZipError::TooLarge { what, .. }) if what == "the archive" => {
             LambdaError::UnzippedTooLarge
@@ -76,13 +81,12 @@ fn examine(blob: Blob) -> Result<Package, LambdaError> {
         }
         error => StoreError::from(error).into(),
     };
-    let file = blob.open()?;
-    let archive = read_upload(&file).map_err(refused)?;
+    let archive = read_upload(file).map_err(refused)?;
     if archive.entries.is_empty() {
         return Err(LambdaError::EmptyZip);
     }
-    verify_upload(&file, &archive.entries).map_err(refused)?;
-    Ok(Package { unzipped_size: archive.unpacked_size(), blob })
+    verify_upload(file, &archive.entries).map_err(refused)?;
+    Ok(archive.unpacked_size())
 }
 
 /// Whether the error is the archive's own fault, in words for a function's `StateReason`.

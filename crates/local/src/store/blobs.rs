@@ -80,27 +80,37 @@ impl BlobWriter {
 
     /// Puts the bytes in their place, safe against a crash from here on.
     pub(crate) fn finish(self) -> Result<Blob, StoreError> {
+        self.finish_with(|_| Ok(())).map(|(blob, ())| blob)
+    }
+
+    /// As [`Self::finish`], if who looks at the bytes takes them. They are looked at while they are
+    /// flushed to the disk, which takes as long; what is refused gets no place.
+    pub(crate) fn finish_with<T, E: From<StoreError>>(
+        self,
+        look: impl FnOnce(&BlobFile) -> Result<T, E>,
+    ) -> Result<(Blob, T), E> {
         let sha256 = self.hasher.finish();
         // Pinned before it is visible, so that a collection that runs now leaves it alone.
         let blob = Blob::pin(&self.store, sha256, self.size);
-        held(&self.store.garbage).insert(Pinned::Blob(sha256.to_hex()));
-        let place = self.store.blob_path(sha256);
+        let file = self.file.as_file().try_clone().map_err(StoreError::from)?;
+        let written = BlobFile::just_written(sha256, file)?;
         // A file that is there already may be damaged, or not yet flushed by whom it was put there:
         // unless it is known to be good, this one takes its place.
-        if !self.store.is_known_sound(sha256) {
-            disk::flush_file(self.file.as_file())?;
-            let shelves = self.store.root.join("blobs");
-            let shelf = place.parent().unwrap_or(&shelves);
-            match fs_err::create_dir(shelf) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-                // Also when another upload has just made it and may not have flushed it yet.
-                _ => disk::flush_folder(&shelves)?,
-            }
-            let file = disk::put_in_place(self.file, &place)?;
-            disk::flush_folder(shelf)?;
-            self.store.note_sound(sha256, &file)?;
+        if self.store.is_known_sound(sha256) {
+            held(&self.store.garbage).insert(Pinned::Blob(sha256.to_hex()));
+            return Ok((blob, look(&written)?));
         }
-        Ok(blob)
+        let step = disk::step(disk::Step::FlushFile);
+        let value = std::thread::scope(|scope| {
+            let flushed = scope.spawn(|| step.and_then(|()| self.file.as_file().sync_all()));
+            let value = look(&written);
+            let flushed = flushed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            flushed.map_err(StoreError::from)?;
+            value
+        })?;
+        held(&self.store.garbage).insert(Pinned::Blob(sha256.to_hex()));
+        self.store.put_in_place(sha256, self.file)?;
+        Ok((blob, value))
     }
 }
 
@@ -147,6 +157,21 @@ impl Store {
             hasher: Sha256::hasher(),
             size: 0,
         })
+    }
+
+    /// Gives a file that was flushed its place among the others.
+    fn put_in_place(&self, sha256: Sha256, file: NamedTempFile) -> Result<(), StoreError> {
+        let place = self.blob_path(sha256);
+        let shelves = self.root.join("blobs");
+        let shelf = place.parent().unwrap_or(&shelves);
+        match fs_err::create_dir(shelf) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            // Also when another upload has just made it and may not have flushed it yet.
+            _ => disk::flush_folder(&shelves)?,
+        }
+        let file = disk::put_in_place(file, &place)?;
+        disk::flush_folder(shelf)?;
+        self.note_sound(sha256, &file)
     }
 
     /// Keeps a file that a record names from being collected while the value lives.

@@ -206,8 +206,13 @@ pub(super) fn whose(named_by: &[String]) -> String {
     }
 }
 
-/// Serving a file: the whole of it, or a range.
 impl BlobFile {
+    /// A file whose bytes were hashed when they were written, a moment ago.
+    pub(super) fn just_written(sha256: Sha256, file: File) -> Result<Self, StoreError> {
+        let stamp = Stamp::of(&file)?;
+        Ok(Self { sha256, file, stamp, sound: true })
+    }
+
     /// Makes sure that the bytes can be served, for which a range of a file that was not looked at
     /// yet, and every small file, must be read first. Larger files are held against their hash while
     /// they are served; see [`Watch`].

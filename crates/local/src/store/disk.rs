@@ -20,12 +20,6 @@ pub(super) enum Step {
     Commit,
 }
 
-/// Waits until a file's bytes are on the disk.
-pub(super) fn flush_file(file: &File) -> io::Result<()> {
-    step(Step::FlushFile)?;
-    file.sync_all()
-}
-
 /// Waits until the names in a folder are on the disk.
 pub(super) fn flush_folder(path: &Utf8Path) -> io::Result<()> {
     step(Step::FlushFolder)?;

@@ -1,6 +1,6 @@
 //! Layer versions and their numbers.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use layercake_core::aws::LayerName;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::{Blob, LayerVersionRecord, Pinned, Scope, Store, StoreError, from_json, policies, to_json};
 
 /// Which layer versions to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LayerFilter {
     /// Only those that name this runtime.
     pub(crate) runtime: Option<String>,
@@ -27,7 +27,7 @@ impl Store {
         scope: &Scope,
         mut record: LayerVersionRecord,
     ) -> Result<LayerVersionRecord, StoreError> {
-        self.write(|transaction| {
+        let published = self.write(|transaction| {
             let (account, region) = (scope.account.as_str(), scope.region.as_str());
             let version: i64 = transaction
                 .prepare_cached(
@@ -49,7 +49,14 @@ impl Store {
                     to_json(&record)?,
                 ])?;
             Ok(record)
-        })
+        });
+        self.layer_changes.fetch_add(1, Ordering::Release);
+        published
+    }
+
+    /// A number that is another one after every change of any layer.
+    pub(crate) fn layer_generation(&self) -> u64 {
+        self.layer_changes.load(Ordering::Acquire)
     }
 
     /// One version, unless it was deleted.
@@ -179,6 +186,7 @@ impl Store {
             policies::forget_layer_policy(transaction, scope, name, record.version)?;
             Ok(())
         })?;
+        self.layer_changes.fetch_add(1, Ordering::Release);
         self.collect([Pinned::Blob(record.sha256.to_hex())]);
         Ok(())
     }

@@ -43,7 +43,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::AtomicU64},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -191,6 +191,8 @@ pub(crate) struct Store {
     garbage: Mutex<BTreeSet<Pinned>>,
     /// Files whose bytes were seen to have their hash, and safely in their place.
     sound: Mutex<HashMap<Sha256, damage::Stamp>>,
+    /// How often layers were changed.
+    layer_changes: AtomicU64,
     /// Held while a tree is made, so that nobody makes the same one beside.
     unpacking: Mutex<()>,
     /// Gone once the store is closed; nothing is written without it.
@@ -243,6 +245,7 @@ impl Store {
             pins: Mutex::default(),
             garbage: Mutex::default(),
             sound: Mutex::default(),
+            layer_changes: AtomicU64::new(0),
             unpacking: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         });

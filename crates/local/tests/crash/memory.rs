@@ -22,7 +22,9 @@ fn a_layer_of_250_megabytes_takes_little_memory() {
     for (name, mebibytes) in [("a.so", 120), ("b.so", 100), ("c.so", 26)] {
         let content: Vec<u8> = (0..mebibytes)
             .flat_map(
-                |number: usize| if number % 3 == 0 { noise.clone() } else { vec![number as u8; 1 << 20] },
+                |number: usize| {
+                    if number.is_multiple_of(3) { noise.clone() } else { vec![number as u8; 1 << 20] }
+                },
             )
             .collect();
         writer.file_from_bytes(&format!("python/{name}"), FileMode::Executable, &content).expect("memory");

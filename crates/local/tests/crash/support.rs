@@ -64,7 +64,7 @@ impl tracing::Subscriber for Log {
         impl tracing::field::Visit for Message {
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
                 if field.name() == "message" {
-                    eprintln!("{value:?}");
+                    let _ = writeln!(io::stderr(), "{value:?}");
                 }
             }
         }

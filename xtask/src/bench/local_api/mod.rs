@@ -39,8 +39,8 @@ pub(crate) fn run(binary: Option<&str>) -> Result<()> {
     }
     println!("| what | layercake | beside it | ratio | must reach | |");
     println!("|---|---|---|---|---|---|");
+    bench.starts("a new folder", "new")?;
     bench.calls()?;
-    bench.starts()?;
     bench.publishing()
 }
 
@@ -117,16 +117,15 @@ impl Bench {
 
     /// Rates with 1,000 of each, and whether a call costs the same with 10 and with 10,000.
     fn calls(&self) -> Result<()> {
-        let server = self.start("cloud")?;
+        let mut server = self.start("cloud")?;
         let mut there = 0;
         let mut costs = Vec::new();
         for count in [10, 1_000, 10_000] {
             fill(&server, there..count)?;
             there = count;
             settled(&server, count)?;
-            let functions: Vec<_> = (0..count)
-                .map(|number| get(&format!("/2015-03-31/functions/function-{number}")))
-                .collect();
+            let functions: Vec<_> =
+                (0..count).map(|number| get(&format!("/2015-03-31/functions/function-{number}"))).collect();
             let layers = [get("/2018-10-31/layers?MaxItems=10")];
             for (what, requests) in [("GetFunction", &functions[..]), ("ListLayers", &layers[..])] {
                 costs.push((what, count, self.measured(&server, requests)?));
@@ -136,6 +135,9 @@ impl Bench {
                 row_of_rate("GetFunction, 1,000 functions stored", rate, cpu);
                 let (rate, cpu) = self.measured(&server, &[get("/2018-10-31/layers")])?;
                 row_of_rate("ListLayers (pages of 50), 1,000 layer versions stored", rate, cpu);
+                drop(server);
+                self.starts("1,000 functions and layer versions", "cloud")?;
+                server = self.start("cloud")?;
             }
         }
         for what in ["GetFunction", "ListLayers"] {
@@ -165,27 +167,28 @@ impl Bench {
     }
 
     /// How soon the first request is answered, and how much memory an idle server has.
-    fn starts(&self) -> Result<()> {
-        for (name, data) in [("a new folder", "new"), ("10,000 functions", "cloud")] {
-            let mut ready = Vec::new();
-            for _ in 0..7 {
-                if data == "new" {
-                    let _ = fs::remove_dir_all(self.scratch.join(data));
-                }
-                ready.push(self.start(data)?.ready);
+    fn starts(&self, name: &str, data: &str) -> Result<()> {
+        let mut ready = Vec::new();
+        for _ in 0..7 {
+            if data == "new" {
+                let _ = fs::remove_dir_all(self.scratch.join(data));
             }
-            ready.sort();
-            println!(
-                "| ready after its start, {name} | {:.0} ms (slowest {:.0}) | | | ≤ 50 ms | {} |",
-                ready[3].as_secs_f64() * 1e3,
-                ready[6].as_secs_f64() * 1e3,
-                met(ready[3] <= Duration::from_millis(50))
-            );
-            let server = self.start(data)?;
-            std::thread::sleep(Duration::from_secs(2));
-            let memory = server.status("VmRSS")? as f64 / 1e6;
-            println!("| memory, idle, {name} | {memory:.0} MB | | | ≤ 30 MB | {} |", met(memory <= 30.0));
+            ready.push(self.start(data)?.ready);
         }
+        ready.sort();
+        println!(
+            "| ready after its start, {name} | {:.0} ms (slowest {:.0}) | | | ≤ 50 ms | {} |",
+            ready[3].as_secs_f64() * 1e3,
+            ready[6].as_secs_f64() * 1e3,
+            met(ready[3] <= Duration::from_millis(50))
+        );
+        let server = self.start(data)?;
+        std::thread::sleep(Duration::from_secs(2));
+        let (memory, own) = (server.status("VmRSS")? as f64 / 1e6, server.status("RssAnon")? as f64 / 1e6);
+        println!(
+            "| memory, idle, {name} | {memory:.0} MB | {own:.0} MB besides the program's own pages | | ≤ 30 MB | {} |",
+            met(memory <= 30.0)
+        );
         Ok(())
     }
 

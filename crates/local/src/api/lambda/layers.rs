@@ -1,11 +1,12 @@
 //! The layer operations on the wire.
 
+use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{Answer, AwsError, Call, wire};
+use super::{Answer, AwsError, Call, answer, wire};
 use crate::{
-    service::{LambdaError, NewLayer},
+    service::{LambdaError, LayerQuestion, NewLayer},
     store::LayerFilter,
 };
 
@@ -105,19 +106,28 @@ async fn answer_version(call: &Call<'_>, layer: &str, version: i64) -> Result<An
 pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let mut request: ListRequest = call.input()?;
     let (filter, limit) = (request.filter(), request.limit());
-    let page = call.api.cloud.layers(call.scope.clone(), filter, request.marker, limit).await?;
-    let layers: Vec<_> = page
-        .versions
-        .iter()
-        .map(|record| {
-            serde_json::json!({
-                "LayerName": record.name,
-                "LayerArn": wire::layer_arn(&call.scope, &record.name),
-                "LatestMatchingVersion": wire::layer_version(&call.scope, record),
-            })
-        })
-        .collect();
-    Ok(listed("Layers", layers.into(), page.next))
+    let (cloud, scope) = (&call.api.cloud, &call.scope);
+    let question = LayerQuestion { scope: scope.clone(), filter, marker: request.marker, limit };
+    // From before the layers are read, so that a change meanwhile is not missed.
+    let generation = cloud.store.layer_generation();
+    let text = match cloud.layer_pages.find(generation, &question) {
+        Some(text) => text,
+        None => {
+            let LayerQuestion { filter, marker, .. } = question.clone();
+            let page = cloud.layers(scope.clone(), filter, marker, limit).await?;
+            let layers = page.versions.iter().map(|record| {
+                json!({
+                    "LayerName": record.name,
+                    "LayerArn": wire::layer_arn(scope, &record.name),
+                    "LatestMatchingVersion": wire::layer_version(scope, record),
+                })
+            });
+            let text = Bytes::from(page_of("Layers", layers.collect(), page.next).to_string());
+            cloud.layer_pages.keep(generation, question, &text);
+            text
+        }
+    };
+    Ok(Answer::Response(Box::new(answer(200, "application/json", text, call.request_id))))
 }
 
 pub(super) async fn list_versions(mut call: Call<'_>) -> Result<Answer, AwsError> {
@@ -139,10 +149,14 @@ pub(super) async fn delete(mut call: Call<'_>) -> Result<Answer, AwsError> {
 
 /// A list and, when there is more, where to go on.
 pub(super) fn listed(key: &str, items: Value, next: Option<String>) -> Answer {
-    let mut answer = Map::new();
-    answer.insert(key.to_owned(), items);
+    Answer::Json(page_of(key, items, next))
+}
+
+fn page_of(key: &str, items: Value, next: Option<String>) -> Value {
+    let mut page = Map::new();
+    page.insert(key.to_owned(), items);
     if let Some(next) = next {
-        answer.insert("NextMarker".to_owned(), next.into());
+        page.insert("NextMarker".to_owned(), next.into());
     }
-    Answer::Json(Value::Object(answer))
+    Value::Object(page)
 }

@@ -93,12 +93,19 @@ impl Objects {
         }
         let mut digest = Digest::new(&algorithms);
         let mut writer = self.cloud.store.new_blob().map_err(wire::internal)?;
+        let mut fault = None;
         if let Some(mut body) = body {
             while let Some(piece) = body.next().await {
                 let piece = piece.map_err(|error| s3_error!(IncompleteBody, "{error}"))?;
-                digest.update(&piece);
-                writer.write(&piece).map_err(wire::internal)?;
+                // Whatever is wrong, the body is read to its end, so that the client reads the answer.
+                if fault.is_none() {
+                    digest.update(&piece);
+                    fault = writer.write(&piece).err();
+                }
             }
+        }
+        if let Some(fault) = fault {
+            return Err(wire::internal(fault));
         }
         if length.is_some_and(|length| u64::try_from(length) != Ok(writer.size())) {
             return Err(s3_error!(
