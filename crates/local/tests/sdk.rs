@@ -4,6 +4,7 @@ mod common;
 
 use aws_credential_types::Credentials;
 use aws_sdk_lambda::{
+    Client,
     config::{BehaviorVersion, Region},
     error::ProvideErrorMetadata as _,
     primitives::Blob,
@@ -32,11 +33,17 @@ fn s3(endpoint: &str) -> aws_sdk_s3::Client {
         aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(endpoint)
-            .region(Region::new("us-east-1"))
+            .region(Region::new("eu-central-1"))
             .credentials_provider(credentials())
             .force_path_style(true)
             .build(),
     )
+}
+
+/// A bucket in the functions' region.
+fn here() -> aws_sdk_s3::types::CreateBucketConfiguration {
+    let region = aws_sdk_s3::types::BucketLocationConstraint::EuCentral1;
+    aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build()
 }
 
 /// A zip with one stored file.
@@ -54,7 +61,7 @@ async fn publish_create_invoke_delete() {
     let s3 = s3(&cloud.handle.endpoint());
 
     let layer = zip("python/greeting.py", "WORD = 'hello'");
-    s3.create_bucket().bucket("layers").send().await.expect("a bucket");
+    s3.create_bucket().bucket("layers").create_bucket_configuration(here()).send().await.expect("a bucket");
     s3.put_object().bucket("layers").key("l.zip").body(layer.clone().into()).send().await.expect("an object");
     let back = s3.get_object().bucket("layers").key("l.zip").send().await.expect("the object");
     assert_eq!(back.body.collect().await.expect("its bytes").to_vec(), layer);
@@ -110,6 +117,38 @@ async fn publish_create_invoke_delete() {
         error.message(),
         Some("Function not found: arn:aws:lambda:eu-central-1:123456789012:function:f")
     );
+    cloud.handle.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_lies_in_a_bucket_of_ones_own_in_the_same_region() {
+    let cloud = TestCloud::start().await;
+    let s3 = s3(&cloud.handle.endpoint());
+    s3.create_bucket().bucket("layers").create_bucket_configuration(here()).send().await.expect("a bucket");
+    s3.put_object().bucket("layers").key("l").body(zip("a", "1").into()).send().await.expect("an object");
+    let refusal = async |region: &'static str, account: &'static str| {
+        let lambda = Client::from_conf(
+            lambda(&cloud.handle.endpoint())
+                .config()
+                .to_builder()
+                .region(Region::new(region))
+                .credentials_provider(Credentials::new(account, "anything", None, None, "tests"))
+                .build(),
+        );
+        let content = LayerVersionContentInput::builder().s3_bucket("layers").s3_key("l").build();
+        let answer = lambda.publish_layer_version().layer_name("l").content(content).send().await;
+        answer.err().and_then(|error| error.into_service_error().message().map(str::to_owned))
+    };
+    assert_eq!(refusal("eu-central-1", "123456789012").await, None);
+    assert_eq!(
+        refusal("us-east-1", "123456789012").await.as_deref(),
+        Some(
+            "Error occurred while GetObject. S3 Error Code: PermanentRedirect. S3 Error Message: \
+             The bucket is in this region: eu-central-1. Please use this region to retry the request"
+        )
+    );
+    let denied = refusal("eu-central-1", "210987654321").await.expect("it is another's");
+    assert!(denied.ends_with("GetObject for layers/l. S3 Error Code: AccessDenied. S3 Error Message: Access Denied"), "{denied}");
     cloud.handle.shutdown().await;
 }
 

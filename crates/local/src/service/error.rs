@@ -75,8 +75,8 @@ pub(crate) enum LambdaError {
     #[error("`{first}` and `{second}` are of one layer")]
     SameLayerTwice { first: String, second: String },
     /// A function names a layer version that is not there.
-    #[error("a layer version is missing")]
-    LayerVersionMissing,
+    #[error("no layer version `{arn}`")]
+    LayerVersionMissing { arn: String },
     /// A function names a layer of another region.
     #[error("layers must be in `{region}`")]
     LayerElsewhere { region: String },
@@ -107,6 +107,12 @@ pub(crate) enum LambdaError {
     /// The code of all functions and layers takes all the room there is.
     #[error("code storage full")]
     CodeStorageExceeded,
+    /// The code's bucket belongs to another account.
+    #[error("bucket of another account")]
+    BucketOfAnother { bucket: String, key: String },
+    /// The code's bucket is in another region.
+    #[error("bucket in `{region}`")]
+    BucketElsewhere { region: String },
     /// The version of the code's object is not there.
     #[error("no such object version")]
     NoSuchObjectVersion,

@@ -90,7 +90,7 @@ impl Cloud {
         layer: NewLayer,
     ) -> Result<LayerVersionRecord, LambdaError> {
         let source = layer.source.ok_or(LambdaError::NoCode)?;
-        let package = self.package(source).await?;
+        let package = self.package(&scope, source).await?;
         self.blocking(move |store| {
             check_storage(store, &scope, package.blob.size())?;
             let record = LayerVersionRecord {
@@ -177,7 +177,7 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
     }
     let parsed: Vec<LayerVersionArn> = arns
         .iter()
-        .map(|arn| arn.parse().map_err(|_| LambdaError::LayerVersionMissing))
+        .map(|arn| arn.parse().map_err(|_| LambdaError::LayerVersionMissing { arn: arn.clone() }))
         .collect::<Result<_, _>>()?;
     let (mut attached, mut held) = (Vec::new(), Vec::new());
     for (place, (arn, text)) in parsed.iter().zip(arns).enumerate() {
@@ -197,7 +197,7 @@ pub(super) fn attach(store: &Arc<Store>, scope: &Scope, arns: &[String]) -> Resu
         // Also when the function has this very version already: what is deleted can be kept, and
         // cannot be asked for again.
         let found = store.hold_layer_version(&owner, &arn.layer.name, arn.version)?;
-        let (found, blob) = found.ok_or(LambdaError::LayerVersionMissing)?;
+        let (found, blob) = found.ok_or_else(|| LambdaError::LayerVersionMissing { arn: text.clone() })?;
         held.push(blob);
         attached.push(AttachedLayer {
             arn: text.clone(),

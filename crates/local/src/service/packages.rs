@@ -6,7 +6,7 @@ use layercake_core::{
 };
 
 use super::{Cloud, LambdaError};
-use crate::store::{Blob, BlobFile, BlobWriter, StoreError, read_upload, verify_upload};
+use crate::store::{Blob, BlobFile, BlobWriter, Scope, StoreError, read_upload, verify_upload};
 
 /// Where a request says its code is.
 pub(crate) enum Source {
@@ -32,8 +32,8 @@ pub(super) struct Package {
 }
 
 impl Cloud {
-    /// Takes in a package.
-    pub(super) async fn package(&self, source: Source) -> Result<Package, LambdaError> {
+    /// Takes in a package for somebody, who must own the bucket that it lies in.
+    pub(super) async fn package(&self, scope: &Scope, source: Source) -> Result<Package, LambdaError> {
         match source {
             Source::Zip(writer) => {
                 if writer.size() >= limits::ZIPPED_DIRECT_BYTES {
@@ -46,9 +46,14 @@ impl Cloud {
                 .await
             }
             Source::Object { bucket, key, version } => {
+                let scope = scope.clone();
                 self.blocking(move |store| {
-                    if store.bucket(&bucket)?.is_none() {
-                        return Err(LambdaError::NoSuchBucket);
+                    let found = store.bucket(&bucket)?.ok_or(LambdaError::NoSuchBucket)?;
+                    if found.account != scope.account.as_str() {
+                        return Err(LambdaError::BucketOfAnother { bucket, key });
+                    }
+                    if found.region != scope.region.as_str() {
+                        return Err(LambdaError::BucketElsewhere { region: found.region });
                     }
                     let missing = || match version {
                         Some(_) => LambdaError::NoSuchObjectVersion,

@@ -268,7 +268,7 @@ async fn damaged_archives_are_refused_when_they_come_in() {
     let take = async |bytes: &[u8]| {
         let mut writer = cloud.store.new_blob().expect("a writer");
         writer.write(bytes).expect("room");
-        match cloud.package(Source::Zip(writer)).await {
+        match cloud.package(&here(&cloud), Source::Zip(writer)).await {
             Ok(_) => "taken".to_owned(),
             Err(error) => error.to_string(),
         }
@@ -299,7 +299,7 @@ async fn an_object_that_is_too_large_is_not_even_read() {
     let mut record = put.await.expect("an object").record;
     let take = async || {
         let source = Source::Object { bucket: "bucket".to_owned(), key: "k".to_owned(), version: None };
-        cloud.package(source).await.map(|_| ())
+        cloud.package(&here(&cloud), source).await.map(|_| ())
     };
     take().await.expect("small enough");
     record.size = 262_144_000;

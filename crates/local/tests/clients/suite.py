@@ -223,7 +223,7 @@ def function_limits():
     same = "Two different versions of the same layer are not allowed to be referenced in the same function. {} and {} are versions of the same layer."
     bad(same.format(arns[0], again), Layers=[arns[0], again])
     bad(same.format(arns[0], arns[0]), Layers=[arns[0], arns[0]])
-    bad("Layer version ARN does not exist.", Layers=[arns[0][:-1] + "9"])
+    bad(f"Layer version {arns[0][:-1]}9 does not exist.", Layers=[arns[0][:-1] + "9"])
     bad("Layers are not in the same region as the function. Layers are expected to be in region us-east-1.", Layers=["arn:aws:lambda:eu-west-1:123456789012:layer:l:1"])
     answer, _ = bad(lambda text: "is not authorized to perform: lambda:GetLayerVersion on resource: arn:aws:lambda:us-east-1:999999999999:layer:l:1 because no resource-based policy allows the lambda:GetLayerVersion action" in text, "AccessDeniedException", 403, Layers=["arn:aws:lambda:us-east-1:999999999999:layer:l:1"])
     answer, _ = bad(lambda text: text.startswith("1 validation error detected: Value '[arn:aws:lambda:us-east-1:123456789012:layer:l0]' at 'layers' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 2048, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: ") and text.endswith(", Member must not be null]"), "ValidationException", Layers=[f"{ACCOUNT}:layer:l0"])

@@ -48,7 +48,7 @@ impl From<LambdaError> for AwsError {
                 "Two different versions of the same layer are not allowed to be referenced in the same \
                  function. {first} and {second} are versions of the same layer."
             )),
-            LambdaError::LayerVersionMissing => invalid("Layer version ARN does not exist.".to_owned()),
+            LambdaError::LayerVersionMissing { arn } => invalid(format!("Layer version {arn} does not exist.")),
             LambdaError::LayerElsewhere { region } => invalid(format!(
                 "Layers are not in the same region as the function. Layers are expected to be in region {region}."
             )),
@@ -87,6 +87,19 @@ impl From<LambdaError> for AwsError {
                  The specified key does not exist."
                     .to_owned(),
             ),
+            // These two as users have pasted them.
+            LambdaError::BucketOfAnother { bucket, key } => Self::user(
+                403,
+                "AccessDeniedException",
+                format!(
+                    "Your access has been denied by S3, please make sure your request credentials have permission \
+                     to GetObject for {bucket}/{key}. S3 Error Code: AccessDenied. S3 Error Message: Access Denied"
+                ),
+            ),
+            LambdaError::BucketElsewhere { region } => invalid(format!(
+                "Error occurred while GetObject. S3 Error Code: PermanentRedirect. S3 Error Message: \
+                 The bucket is in this region: {region}. Please use this region to retry the request"
+            )),
             LambdaError::NoSuchObjectVersion => invalid(
                 "Error occurred while GetObject. S3 Error Code: NoSuchVersion. S3 Error Message: \
                  The specified version does not exist."

@@ -153,7 +153,7 @@ impl Cloud {
                 }
             })
             .await?;
-        let package = self.package(new.source.ok_or(LambdaError::NoCode)?).await?;
+        let package = self.package(&scope, new.source.ok_or(LambdaError::NoCode)?).await?;
         let mut settings = default_settings(&new.name, &package, new.architecture);
         settings.layers = layers.attached;
         new.changes.apply(&mut settings);
@@ -249,7 +249,7 @@ impl Cloud {
         function.check_unqualified()?;
         let mut record = self.function(&scope, &function).await?;
         check_changeable(&scope, &record, change.revision.as_deref())?;
-        let package = self.package(change.source.ok_or(LambdaError::NoCode)?).await?;
+        let package = self.package(&scope, change.source.ok_or(LambdaError::NoCode)?).await?;
         let (code, code_size) = (package.blob.sha256(), package.blob.size());
         let unzipped_size = package.unzipped_size;
         self.blocking({
