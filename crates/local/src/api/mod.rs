@@ -12,7 +12,6 @@ mod lambda;
 mod location;
 mod logs;
 mod model;
-mod owners;
 mod query;
 mod s3;
 mod signature;
@@ -163,13 +162,7 @@ async fn performed(
     parts.extensions.insert(caller.clone());
     match service {
         Service::Lambda => lambda::answer_request(api, scope, parts, body, request_id).await,
-        Service::S3 => match owners::refusal(api, &scope, &parts, request_id) {
-            Some(refusal) => {
-                signature::drained(body).await;
-                refusal
-            }
-            None => s3::answer_request(api, scope, parts, body).await,
-        },
+        Service::S3 => s3::answer_request(api, scope, parts, body).await,
         Service::Logs => logs::answer_request(api, scope, &parts, body, request_id).await,
         // Without a signature, IAM and STS tell each other apart by their actions.
         Service::Iam | Service::Sts => query::answer_request(api, &caller, &parts, body, request_id).await,
