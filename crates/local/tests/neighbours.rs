@@ -1,9 +1,9 @@
-//! IAM, STS and CloudWatch Logs as boto3 and AWS's command line see them. The scenarios are in
+//! IAM, STS and CloudWatch Logs as boto3 sees them. The scenarios are in
 //! `clients/neighbours_suite.py`; every one runs against a cloud of its own.
 
 mod common;
 
-use common::{TestCloud, aws_clients, client, run};
+use common::{TestCloud, client, run};
 
 async fn check(scenario: &str) {
     let cloud = TestCloud::start().await;
@@ -11,8 +11,7 @@ async fn check(scenario: &str) {
     let scenario = scenario.to_owned();
     tokio::task::spawn_blocking(move || {
         let suite = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/neighbours_suite.py");
-        let aws = aws_clients().join("aws");
-        run(client("python").arg(suite).arg(endpoint).arg(scenario).env("AWS_COMMAND", aws));
+        run(client("python").arg(suite).arg(endpoint).arg(scenario));
     })
     .await
     .expect("the scenario");
