@@ -182,6 +182,9 @@ impl Spool {
         zip.pending.extend_from_slice(text);
         // The last group waits: it may have padding, which must be the end.
         let ready = zip.pending.len().saturating_sub(1) / 4 * 4;
+        if zip.pending[..ready].last() == Some(&b'=') {
+            return Err(SpoolError::NotBase64);
+        }
         let decoded = base64_simd::STANDARD
             .decode_inplace(&mut zip.pending[..ready])
             .map_err(|_| SpoolError::NotBase64)?;

@@ -272,6 +272,11 @@ fn matches(pattern: &str, text: &str) -> bool {
     if let Some(check) = by_hand(pattern) {
         return check(text);
     }
+    // What may stand around a function's name is optional, and most requests have the name alone.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if pattern.contains("(function:)?([a-zA-Z0-9-_") && !text.is_empty() && text.bytes().all(plain) {
+        return true;
+    }
     let mut compiled = COMPILED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     if !compiled.contains_key(pattern) {
         compiled.insert(pattern.to_owned(), compile(pattern));
