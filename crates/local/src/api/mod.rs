@@ -91,6 +91,20 @@ enum Service {
     Logs,
 }
 
+impl Service {
+    /// The service that a credential scope names.
+    fn named(text: &str) -> Option<Self> {
+        match text {
+            "lambda" => Some(Self::Lambda),
+            "s3" | "s3express" => Some(Self::S3),
+            "iam" => Some(Self::Iam),
+            "sts" => Some(Self::Sts),
+            "logs" => Some(Self::Logs),
+            _ => None,
+        }
+    }
+}
+
 /// Answers in a task of its own: a client that hangs up takes its connection with it, and must not
 /// take half of what it asked for. Who only reads asks for nothing that could be left half done, and
 /// is spared the task.
@@ -269,14 +283,7 @@ impl Credential {
 
     /// The service of ours that the request is for.
     fn service(&self) -> Option<Service> {
-        match self.service.as_str() {
-            "lambda" => Some(Service::Lambda),
-            "s3" | "s3express" => Some(Service::S3),
-            "iam" => Some(Service::Iam),
-            "sts" => Some(Service::Sts),
-            "logs" => Some(Service::Logs),
-            _ => None,
-        }
+        Service::named(&self.service)
     }
 }
 

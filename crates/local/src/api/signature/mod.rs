@@ -12,7 +12,10 @@ mod claim;
 mod refusal;
 mod seal;
 
-use axum::{body::Body, http::request::Parts};
+use axum::{
+    body::Body,
+    http::{HeaderName, request::Parts},
+};
 use hyper::body::Body as _;
 use jiff::Timestamp;
 use layercake_core::hash::Sha256;
@@ -92,6 +95,11 @@ fn checked_claim(
     now: Timestamp,
 ) -> Result<Checked, Refusal> {
     let claim = Claim::of(&parts.headers, &parts.uri)?;
+    if Service::named(&claim.scope.service) != Some(service) {
+        let name = format!("{service:?}").to_lowercase();
+        let why = format!("Credential should be scoped to correct service: '{name}'.");
+        return Err(Refusal::Malformed { why });
+    }
     let known = keyring
         .known(store, &claim.key)
         .map_err(Refusal::Store)?
@@ -148,7 +156,7 @@ fn check_signed_headers(parts: &Parts, claim: &Claim) -> Result<(), Refusal> {
     let mut names: Vec<String> = parts
         .headers
         .keys()
-        .map(|name| name.as_str())
+        .map(HeaderName::as_str)
         .filter(|name| name.starts_with("x-amz-") && *name != "x-amz-user-agent")
         .filter(|name| !is_signed(name))
         .map(str::to_owned)

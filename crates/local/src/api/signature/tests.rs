@@ -166,7 +166,14 @@ const LIST_USERS: &str = "
 
 #[tokio::test]
 async fn the_other_services() {
-    let others = async |service, request: &str, now| check(service, request, "", now).await;
+    let others = async |service, request: &str, now| {
+        let name = format!("/{service:?}/aws4_request").to_lowercase();
+        check(service, &request.replace("/iam/aws4_request", &name), "", now).await
+    };
+    insta::assert_snapshot!(
+        check(Service::Lambda, LIST_USERS, "", "2015-08-30T12:40:00Z").await,
+        @r#"403 IncompleteSignatureException {"message":"Credential should be scoped to correct service: 'lambda'."}"#
+    );
     let then = "2015-08-30T12:40:00Z";
     assert_eq!(others(Service::Iam, LIST_USERS, then).await, "admitted arn:aws:iam::123456789012:root");
     let changed = LIST_USERS.replace("ListUsers", "ListRoles");
