@@ -13,8 +13,8 @@ use aws_sdk_lambda::{
 use common::{TestCloud, config, folder_of};
 use layercake_local::StartError;
 
-fn lambda(endpoint: &str) -> aws_sdk_lambda::Client {
-    aws_sdk_lambda::Client::from_conf(
+fn lambda(endpoint: &str) -> Client {
+    Client::from_conf(
         aws_sdk_lambda::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(endpoint)
@@ -148,7 +148,12 @@ async fn content_lies_in_a_bucket_of_ones_own_in_the_same_region() {
         )
     );
     let denied = refusal("eu-central-1", "210987654321").await.expect("it is another's");
-    assert!(denied.ends_with("GetObject for layers/l. S3 Error Code: AccessDenied. S3 Error Message: Access Denied"), "{denied}");
+    assert!(
+        denied.ends_with(
+            "GetObject for layers/l. S3 Error Code: AccessDenied. S3 Error Message: Access Denied"
+        ),
+        "{denied}"
+    );
     cloud.handle.shutdown().await;
 }
 

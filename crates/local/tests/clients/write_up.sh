@@ -44,7 +44,8 @@ if cloud lambda publish-layer-version --layer-name large --zip-file fileb://larg
 fi
 grep -q "RequestEntityTooLargeException" error || fail "$(cat error)"
 
-role=$(cloud iam create-role --role-name basic --assume-role-policy-document '{"Version":"2012-10-17","Statement":[]}' \
+trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+role=$(cloud iam create-role --role-name basic --assume-role-policy-document "$trust" \
     --query Role.Arn --output text)
 cloud iam attach-role-policy --role-name basic \
     --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
