@@ -192,7 +192,9 @@ async fn web_pages_are_refused_on_every_path() {
     };
     let blob = format!("/_layercake/blobs/{}", "0".repeat(64));
     for path in ["/_layercake/health", &blob, "/2015-03-31/functions", "/bucket/key", "/"] {
-        assert_ne!(status(path, "Host: bucket.localhost").await, "403", "{path}");
+        // A link to a zip is refused for want of its seal, whoever asks.
+        let is_open = status(path, "Host: bucket.localhost").await != "403";
+        assert_eq!(is_open, path != blob, "{path}");
         assert_eq!(status(path, "Host: evil.example").await, "403", "{path}");
         assert_eq!(status(path, "Host: localhost\r\nOrigin: https://evil.example").await, "403", "{path}");
         assert_eq!(status(path, "Host: localhost\r\nSec-Fetch-Site: cross-site").await, "403", "{path}");
