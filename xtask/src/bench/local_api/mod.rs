@@ -141,13 +141,14 @@ impl Bench {
             }
         }
         for what in ["GetFunction", "ListLayers"] {
+            // The server's CPU time, since the machine's other work changes the wall time.
             let cost = |wanted: usize| {
                 let found = costs.iter().find(|(name, count, _)| *name == what && *count == wanted);
-                found.map_or(f64::NAN, |(_, _, (rate, _))| 1e6 / rate)
+                found.map_or(f64::NAN, |(_, _, (_, cpu))| *cpu)
             };
             let ratio = cost(10_000) / cost(10);
             println!(
-                "| {what}: 10,000 stored beside 10 | {:.0} µs a call | {:.0} µs | {ratio:.2} | flat (≤ 1.25) | {} |",
+                "| {what}, CPU of a call: 10,000 stored beside 10 | {:.0} µs | {:.0} µs | {ratio:.2} | flat (≤ 1.25) | {} |",
                 cost(10_000),
                 cost(10),
                 met(ratio <= 1.25)
