@@ -17,7 +17,10 @@ use layercake_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::layer::{Part, Wanted};
+use crate::{
+    derive::Compiler,
+    layer::{Part, Wanted},
+};
 
 /// What was found out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +49,7 @@ pub(crate) fn place(cache: &Utf8Path, parts: &[Part], wanted: &Wanted<'_>) -> Ut
     add(format!("{} {DERIVED_FORMAT}", env!("CARGO_PKG_VERSION")));
     add(format!("{:?} {:?} {:?}", wanted.policy, wanted.imported, wanted.fit));
     for part in parts {
-        add(format!("{:?} {:?}", part.target, part.compiler.as_ref().map(|compiler| compiler.identity())));
+        add(format!("{:?} {:?}", part.target, part.compiler.as_ref().map(Compiler::identity)));
         part.wheels.files.iter().for_each(|wheel| add(wheel.sha256.to_hex()));
     }
     cache.join("levers").join(format!("{}.json", hasher.finish().to_hex()))

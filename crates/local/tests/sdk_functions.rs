@@ -12,8 +12,8 @@ use aws_sdk_lambda::{
     error::ProvideErrorMetadata as _,
     primitives::Blob,
     types::{
-        AliasRoutingConfiguration, Cors, DestinationConfig, EventSourcePosition, FunctionCode,
-        FunctionUrlAuthType, FunctionVersion, LayerVersionContentInput, OnFailure,
+        AccountLimit, AccountUsage, AliasRoutingConfiguration, Cors, DestinationConfig, EventSourcePosition,
+        FunctionCode, FunctionUrlAuthType, FunctionVersion, LayerVersionContentInput, OnFailure,
         ProvisionedConcurrencyStatusEnum, Runtime, State,
     },
 };
@@ -224,11 +224,8 @@ async fn settings_of_versions() {
         .expect_err("too many");
     assert!(error.into_service_error().is_invalid_parameter_value_exception());
     let settings = lambda.get_account_settings().send().await.expect("settings");
-    assert_eq!(settings.account_usage().map(|usage| usage.function_count()), Some(1));
-    assert_eq!(
-        settings.account_limit().and_then(|limit| limit.unreserved_concurrent_executions()),
-        Some(1000)
-    );
+    assert_eq!(settings.account_usage().map(AccountUsage::function_count), Some(1));
+    assert_eq!(settings.account_limit().and_then(AccountLimit::unreserved_concurrent_executions), Some(1000));
     cloud.handle.shutdown().await;
 }
 
