@@ -13,28 +13,6 @@ use crate::{
     target::{Arch, OperatingSystem},
 };
 
-/// Variables that cannot be set (FACTS.md §1 and §5).
-const RESERVED: [&str; 18] = [
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_LAMBDA_RUNTIME_API",
-    "LAMBDA_TASK_ROOT",
-    "LAMBDA_RUNTIME_DIR",
-];
-
 pub(super) fn check(subject: &Subject<'_>, tree: &Tree<'_>, found: &mut Findings) {
     offer(subject, found);
     names_and_size(subject, found);
@@ -71,7 +49,7 @@ fn names_and_size(subject: &Subject<'_>, found: &mut Findings) {
         found.add(Severity::Error, Code::EnvironmentVariable, Place::EVERYWHERE, why, fix);
     };
     for name in subject.environment.keys() {
-        if RESERVED.contains(&name.as_str()) {
+        if limits::RESERVED_VARIABLES.contains(&name.as_str()) {
             refuse(format!("`{name}` is reserved: Lambda sets it itself and refuses it"), "take it out");
         } else if !is_variable_name(name) {
             refuse(

@@ -9,28 +9,6 @@ use crate::{
     store::{Scope, Settings, Store},
 };
 
-/// Environment variables that Lambda sets (FACTS.md §5).
-const RESERVED: [&str; 18] = [
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_LAMBDA_RUNTIME_API",
-    "LAMBDA_TASK_ROOT",
-    "LAMBDA_RUNTIME_DIR",
-];
-
 /// Identifiers that the service takes for new functions besides Python's (FACTS.md §5).
 const OTHER_RUNTIMES: [&str; 24] = [
     "nodejs16.x",
@@ -105,7 +83,7 @@ pub(super) fn check_variables(variables: Option<&[(String, String)]>) -> Result<
     let Some(variables) = variables else {
         return Ok(());
     };
-    let reserved = |key: &&String| RESERVED.contains(&key.as_str());
+    let reserved = |key: &&String| limits::RESERVED_VARIABLES.contains(&key.as_str());
     let keys: Vec<_> = variables.iter().map(|(key, _)| key).filter(reserved).cloned().collect();
     if !keys.is_empty() {
         return Err(LambdaError::ReservedVariables { keys });

@@ -1,10 +1,8 @@
 //! AWS's command lines: the write-up's steps by hand with both generations of `aws`, and what
 //! `sam` does with functions that no stack made.
 
-mod common;
-
+use crate::common::{TestCloud, client, folder_of, run};
 use camino::Utf8Path;
-use common::{TestCloud, client, folder_of, run};
 
 /// Runs the write-up's steps with the `aws` that is first in `path`.
 async fn check_write_up(path: String) {
@@ -14,7 +12,7 @@ async fn check_write_up(path: String) {
     tokio::task::spawn_blocking(move || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/write_up.sh");
         fs_err::create_dir(&work).expect("a folder");
-        let runtime = common::interpreters().newest_runtime().expect("a Python").to_string();
+        let runtime = crate::common::interpreters().newest_runtime().expect("a Python").to_string();
         let mut bash = client("bash");
         run(bash.arg(script).arg(endpoint).arg(runtime).env("PATH", path).current_dir(work));
     })
@@ -29,7 +27,7 @@ fn path() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_write_up_by_hand() {
-    check_write_up(format!("{}:{}", common::aws_clients(), path())).await;
+    check_write_up(format!("{}:{}", crate::common::aws_clients(), path())).await;
 }
 
 /// Debian's package is the second generation, which is another program on another HTTP client.
@@ -50,7 +48,7 @@ async fn sam_invokes_and_reads_logs() {
     let work = folder_of(&cloud.folder).join("sam");
     tokio::task::spawn_blocking(move || {
         fs_err::create_dir(&work).expect("a folder");
-        let sam = common::aws_clients().join("../sam/bin/sam");
+        let sam = crate::common::aws_clients().join("../sam/bin/sam");
         sam_steps(&sam, &endpoint, &work);
     })
     .await
@@ -68,7 +66,7 @@ fn sam_steps(sam: &Utf8Path, endpoint: &str, work: &Utf8Path) {
         print(functions.create_function(FunctionName='adder', Runtime=sys.argv[2], Handler='app.handler',\n\
         \x20   Role='arn:aws:iam::123456789012:role/any', Code={'ZipFile': code.getvalue()})['FunctionArn'])\n\
         functions.get_waiter('function_active_v2').wait(FunctionName='adder', WaiterConfig={'Delay': 0.05})\n";
-    let runtime = common::interpreters().newest_runtime().expect("a Python").to_string();
+    let runtime = crate::common::interpreters().newest_runtime().expect("a Python").to_string();
     let arn = run(client("python").args(["-c", create, endpoint, &runtime]));
     let command = |arguments: &[&str]| {
         let mut command = client(sam.as_str());

@@ -1,10 +1,8 @@
 //! Signatures, accounts and links as clients see them. The scenarios are in
-//! `clients/credentials_suite.py`; every one runs against a cloud of its own that requires
+//! `credentials_suite.py`; every one runs against a cloud of its own that requires
 //! signatures.
 
-mod common;
-
-use common::{TestCloud, client, config, folder_of, run};
+use crate::common::{TestCloud, config, folder_of, scenarios};
 use layercake_local::{Access, AccessKey, Signatures, StartError};
 
 fn key(id: &str, secret: &str, account: &str, user: Option<&str>) -> AccessKey {
@@ -27,32 +25,14 @@ fn access() -> Access {
     }
 }
 
-async fn check(scenario: &str) {
+async fn guarded() -> TestCloud {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = config(&folder_of(&folder));
     config.access = access();
-    let cloud = TestCloud { handle: layercake_local::start(config).await.expect("a local cloud"), folder };
-    let endpoint = cloud.handle.endpoint();
-    let scenario = scenario.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let suite = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/credentials_suite.py");
-        run(client("python").arg(suite).arg(endpoint).arg(scenario));
-    })
-    .await
-    .expect("the scenario");
-    cloud.handle.shutdown().await;
+    TestCloud { handle: layercake_local::start(config).await.expect("a local cloud"), folder }
 }
 
-macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {$(
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $name() {
-            check(stringify!($name)).await;
-        }
-    )*};
-}
-
-scenarios!(
+scenarios!("credentials_suite.py" in guarded();
     every_service_takes_its_own_keys,
     nobody_else_gets_in,
     wrong_signatures,

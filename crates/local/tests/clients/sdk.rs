@@ -1,7 +1,6 @@
 //! The local cloud as the AWS SDK for Rust sees it, and what `start` promises.
 
-mod common;
-
+use crate::common::{TestCloud, config, folder_of};
 use aws_credential_types::Credentials;
 use aws_sdk_lambda::{
     Client,
@@ -10,7 +9,6 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::{FunctionCode, LayerVersionContentInput, LogType, Runtime, State},
 };
-use common::{TestCloud, config, folder_of};
 use layercake_local::StartError;
 
 fn lambda(endpoint: &str) -> Client {
@@ -77,7 +75,7 @@ async fn publish_create_invoke_delete() {
     let layer_arn = version.layer_version_arn().expect("its ARN").to_owned();
     assert_eq!(layer_arn, "arn:aws:lambda:eu-central-1:123456789012:layer:l:1");
 
-    let runtime = common::interpreters().newest_runtime().expect("a Python").to_string();
+    let runtime = crate::common::interpreters().newest_runtime().expect("a Python").to_string();
     let code = "import greeting\ndef handler(event, context):\n    return greeting.WORD + event['name']\n";
     lambda
         .create_function()

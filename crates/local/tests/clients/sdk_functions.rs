@@ -1,10 +1,9 @@
 //! What hangs on a function, as the AWS SDK for Rust reads it: its types and errors are those of
 //! the API model, so an answer of another shape does not arrive.
 
-mod common;
-
 use std::time::SystemTime;
 
+use crate::common::TestCloud;
 use aws_credential_types::Credentials;
 use aws_sdk_lambda::{
     Client,
@@ -17,7 +16,6 @@ use aws_sdk_lambda::{
         ProvisionedConcurrencyStatusEnum, Runtime, State,
     },
 };
-use common::TestCloud;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/any";
 
@@ -44,7 +42,7 @@ fn code() -> Blob {
 async fn with_two_versions() -> (TestCloud, Client) {
     let cloud = TestCloud::start().await;
     let lambda = lambda(&cloud.handle.endpoint());
-    let runtime = common::interpreters().newest_runtime().expect("a Python").to_string();
+    let runtime = crate::common::interpreters().newest_runtime().expect("a Python").to_string();
     lambda
         .create_function()
         .function_name("f")
@@ -302,7 +300,7 @@ async fn a_layer_of_another_account_needs_a_permission() {
         .expect("a permission");
     let found = other.get_layer_version_by_arn().arn(arn).send().await.expect("the version");
     assert_eq!(found.layer_version_arn(), Some(arn));
-    let runtime = common::interpreters().newest_runtime().expect("a Python").to_string();
+    let runtime = crate::common::interpreters().newest_runtime().expect("a Python").to_string();
     let function = other
         .create_function()
         .function_name("f")

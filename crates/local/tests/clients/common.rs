@@ -1,7 +1,5 @@
 //! What the tests with real clients share: a local cloud of their own, and AWS's clients.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::{process::Command, sync::OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -80,6 +78,37 @@ pub(crate) fn run(command: &mut Command) -> String {
     );
     stdout
 }
+
+/// Runs one scenario of a suite in Python against a cloud, in a folder of its own, with AWS's own
+/// clients first in PATH.
+pub(crate) async fn scenario(cloud: TestCloud, suite: &'static str, name: &'static str) {
+    let endpoint = cloud.handle.endpoint();
+    let work = folder_of(&cloud.folder).join("by-client");
+    fs_err::create_dir(&work).expect("a folder");
+    tokio::task::spawn_blocking(move || {
+        let suite = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients")).join(suite);
+        let path = format!("{}:{}", aws_clients(), std::env::var("PATH").unwrap_or_default());
+        let mut python = client("python");
+        run(python.arg(suite).arg(endpoint).arg(name).env("PATH", path).current_dir(work));
+    })
+    .await
+    .expect("the scenario");
+    cloud.handle.shutdown().await;
+}
+
+/// A test for each scenario of a suite, each with a cloud of its own.
+macro_rules! scenarios {
+    ($suite:literal; $($name:ident),* $(,)?) => {
+        $crate::common::scenarios!($suite in $crate::common::TestCloud::start(); $($name),*);
+    };
+    ($suite:literal in $cloud:expr; $($name:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            $crate::common::scenario($cloud.await, $suite, stringify!($name)).await;
+        }
+    )*};
+}
+pub(crate) use scenarios;
 
 /// A command, of AWS's clients or of the machine, with credentials and nothing of the user's own
 /// AWS configuration.

@@ -1,8 +1,6 @@
 //! What an infrastructure tool does with every resource that the local cloud has.
 
-mod common;
-
-use common::{TestCloud, client, run};
+use crate::common::{TestCloud, client, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_reads_back_and_goes_away() {
@@ -10,7 +8,7 @@ async fn what_is_written_reads_back_and_goes_away() {
     let endpoint = cloud.handle.endpoint();
     let said = tokio::task::spawn_blocking(move || {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/terraform_like.py");
-        let runtime = common::interpreters().newest_runtime().expect("a Python").to_string();
+        let runtime = crate::common::interpreters().newest_runtime().expect("a Python").to_string();
         run(client("python").args([script, &endpoint, &runtime]))
     })
     .await
