@@ -170,8 +170,8 @@ impl From<LambdaError> for AwsError {
     }
 }
 
-/// What is said about versions, aliases and single settings. A text without a remark was recorded
-/// on Lambda.
+/// What is said about versions, aliases and single settings. FACTS.md has none of these texts: those
+/// without a remark are from recordings and providers of other projects.
 fn function(error: LambdaError) -> AwsError {
     let invalid = |message: String| AwsError::user(400, "InvalidParameterValueException", message);
     let missing = |message: String| AwsError {
@@ -180,7 +180,7 @@ fn function(error: LambdaError) -> AwsError {
     };
     let conflict = |message: String| AwsError::user(409, "ResourceConflictException", message);
     match error {
-        // As the recorded one for layers, with the function's action.
+        // Formed after the text for layers (FACTS.md §1), with the function's action.
         LambdaError::FunctionNotPermitted { arn, account, action } => AwsError::user(
             403,
             "AccessDeniedException",
@@ -190,7 +190,7 @@ fn function(error: LambdaError) -> AwsError {
             ),
         ),
         LambdaError::NoSuchAlias { arn } => missing(format!("Cannot find alias arn: {arn}")),
-        // Known from other implementations that were held against Lambda.
+        // From memory.
         LambdaError::NoAliasToUpdate { arn } => missing(format!("Alias not found: {arn}")),
         LambdaError::AliasExists { arn } => conflict(format!("Alias already exists: {arn}")),
         LambdaError::TooManyWeights => {
@@ -205,7 +205,7 @@ fn function(error: LambdaError) -> AwsError {
             "Invalid function version {version}. Function version {version} is already included in routing \
              configuration."
         )),
-        // Recorded for reserved concurrency; taken for every operation on functions alone.
+        // From memory; taken for every operation on functions alone.
         LambdaError::NotOfVersions => invalid(
             "This operation is permitted on Lambda functions only. Aliases and versions do not support this \
              operation. Please specify either a function name or an unqualified function ARN."
