@@ -169,6 +169,23 @@ impl Store {
         })
     }
 
+    /// A page of texts that belong to a role: account, role, the text before the first one and how
+    /// many at most are the statement's parameters.
+    fn of_role(
+        &self,
+        sql: &str,
+        account: &AccountId,
+        role: &str,
+        (after, limit): (&str, usize),
+    ) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement
+                .query_map(params![account.as_str(), role, after, limit as i64], |row| row.get(0))?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        })
+    }
+
     /// The ARNs of the attached policies, from behind the ARN `after`.
     pub(crate) fn attached_policies(
         &self,
@@ -177,15 +194,9 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT arn FROM role_policies WHERE account = ?1 AND role = ?2 AND arn > ?3
-                 ORDER BY arn LIMIT ?4",
-            )?;
-            let rows = statement
-                .query_map(params![account.as_str(), role, after, limit as i64], |row| row.get(0))?;
-            Ok(rows.collect::<Result<Vec<_>, _>>()?)
-        })
+        let sql = "SELECT arn FROM role_policies WHERE account = ?1 AND role = ?2 AND arn > ?3
+                   ORDER BY arn LIMIT ?4";
+        self.of_role(sql, account, role, (after, limit))
     }
 
     /// Writes a policy into a role. `fits` is asked with the length of all others together and
@@ -247,15 +258,9 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT name FROM inline_policies WHERE account = ?1 AND role = ?2 AND name > ?3
-                 ORDER BY name LIMIT ?4",
-            )?;
-            let rows = statement
-                .query_map(params![account.as_str(), role, after, limit as i64], |row| row.get(0))?;
-            Ok(rows.collect::<Result<Vec<_>, _>>()?)
-        })
+        let sql = "SELECT name FROM inline_policies WHERE account = ?1 AND role = ?2 AND name > ?3
+                   ORDER BY name LIMIT ?4";
+        self.of_role(sql, account, role, (after, limit))
     }
 
     /// Takes a policy out of a role. False when it was not there.
