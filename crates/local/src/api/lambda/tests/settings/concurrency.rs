@@ -1,5 +1,7 @@
 //! Reserved and provisioned concurrency.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use serde_json::{Value, json};
 
@@ -122,15 +124,17 @@ async fn no_more_calls_run_at_once_than_are_reserved() {
     harness.create("f", json!({ "Code": { "ZipFile": super::code_of(code) }, "Timeout": 30 })).await;
     harness.send("PUT", &reserved("f"), reserve(1)).await;
     let path = function("f", "/invocations");
-    let (first, second) = tokio::join!(harness.send("POST", &path, json!(1.5)), async {
-        // The first call is under way once nobody else may begin one.
-        loop {
-            let seen = harness.send("POST", &path, json!(0)).await;
-            if seen.status == 429 {
-                return seen.line();
-            }
+    // Either may be the one that finds the other running; each tries until it has its answer.
+    let until = async |event: Value, wanted: u16| loop {
+        let seen = harness.send("POST", &path, event.clone()).await;
+        if seen.status == wanted {
+            return seen;
         }
-    });
+        assert!(matches!(seen.status, 200 | 429), "{}", seen.line());
+    };
+    let both = async { tokio::join!(until(json!(1.5), 200), until(json!(0), 429)) };
+    let (first, second) = tokio::time::timeout(Duration::from_mins(1), both).await.expect("an end");
+    let second = second.line();
     assert_eq!((first.status, first.text.as_str()), (200, "1.5"));
     insta::assert_snapshot!(second, @r#"429 TooManyRequestsException {"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#);
     assert_eq!(harness.send("POST", &path, json!(0)).await.status, 200);
