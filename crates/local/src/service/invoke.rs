@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     sandbox::{Call, EnvironmentSpec, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
+    store::{FunctionRecord, NewLogEvents, Scope, StoreError, TreePin},
 };
 
 /// How long a throttled event waits before it is tried again.
@@ -79,25 +79,9 @@ pub(crate) struct Invoked {
 }
 
 impl Cloud {
-    /// Whether a function can be invoked now, and which version of it; calls of an alias are shared
-    /// by weight, so that another call may get another one.
-    pub(crate) async fn invocable(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-    ) -> Result<FunctionRecord, LambdaError> {
-        let record = self.routed(scope, function).await.map_err(|error| match error {
-            // Invoke alone names the version it looked for (FACTS.md §2).
-            LambdaError::NoSuchFunction { .. } if function.qualifier.is_none() => {
-                LambdaError::NoSuchFunction { arn: format!("{}:$LATEST", function.arn(scope)) }
-            }
-            other => other,
-        })?;
-        match record.state {
-            State::Active => Ok(record),
-            State::Pending => Err(LambdaError::Pending),
-            State::Failed { reason } => Err(LambdaError::CreationFailed { reason }),
-        }
+    /// Whether a function can be invoked now.
+    pub(crate) async fn invocable(&self, scope: &Scope, function: &FunctionRef) -> Result<(), LambdaError> {
+        self.route(scope, function).await.map(|_| ())
     }
 
     /// Runs a function and waits for it.
@@ -107,10 +91,11 @@ impl Cloud {
         function: &FunctionRef,
         call: Call,
     ) -> Result<Invoked, LambdaError> {
-        let record = self.invocable(scope, function).await?;
-        let _running = self.begin_call(scope, &function.name).await?;
+        let route = self.route(scope, function).await?;
+        let _running = route.begin_call()?;
+        let record = &route.record;
         // Kept until the call has ended, and with it the trees.
-        let prepared = self.prepare(scope, &record).await?;
+        let prepared = self.prepare(scope, record).await?;
         let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
         self.logs.add(NewLogEvents {
             scope: scope.clone(),

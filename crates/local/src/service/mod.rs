@@ -26,6 +26,7 @@ mod objects;
 mod packages;
 mod pattern;
 mod policies;
+mod routes;
 mod settings;
 mod settings_error;
 mod tags;
@@ -44,7 +45,7 @@ use layercake_core::aws::Region;
 
 pub(crate) use buckets::{ListBuckets, Setting};
 pub(crate) use code_signing::{CodeSigningChanges, code_signing_arn};
-pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned, RunningCalls};
+pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned};
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use documents::{DocumentFault, Trust, trust};
@@ -67,6 +68,7 @@ pub(crate) use objects::{
 };
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
+pub(crate) use routes::Routes;
 pub(crate) use settings_error::SettingsError;
 pub(crate) use tags::Taggable;
 pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
@@ -87,8 +89,8 @@ pub(crate) struct Cloud {
     pub(crate) prepared: PreparedCache,
     pub(crate) layer_pages: LayerPages,
     pub(crate) logs: LogSink,
-    /// How many calls of each function run, which reserved concurrency bounds.
-    pub(crate) running: RunningCalls,
+    /// What invocations know of their functions, and how many of each run.
+    pub(crate) routes: Routes,
 }
 
 impl Cloud {
@@ -108,7 +110,7 @@ impl Cloud {
             prepared: PreparedCache::default(),
             layer_pages: LayerPages::default(),
             logs,
-            running: RunningCalls::default(),
+            routes: Routes::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);

@@ -43,7 +43,10 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -193,6 +196,8 @@ pub(crate) struct Store {
     sound: Mutex<HashMap<Sha256, damage::Stamp>>,
     /// How often layers were changed.
     layer_changes: AtomicU64,
+    /// How often anything was changed but logs.
+    changes: AtomicU64,
     /// Held while a tree is made, so that nobody makes the same one beside.
     unpacking: Mutex<()>,
     /// Gone once the store is closed; nothing is written without it.
@@ -246,6 +251,7 @@ impl Store {
             garbage: Mutex::default(),
             sound: Mutex::default(),
             layer_changes: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             unpacking: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         });
@@ -301,8 +307,25 @@ impl Store {
         })
     }
 
+    /// A number that is another one after every change of anything but logs. Who keeps what was read
+    /// after asking for it has what is true as long as the number stays.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Runs statements as one transaction: all of them or none.
     fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let value = self.write_aside(work);
+        // Also after a failure: a commit that was reported as failed may have reached the disk.
+        self.changes.fetch_add(1, Ordering::Release);
+        value
+    }
+
+    /// The same for what no invocation depends on, such as logs: [`Self::changes`] stays as it is.
+    fn write_aside<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
