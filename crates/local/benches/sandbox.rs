@@ -36,7 +36,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     match words[..] {
         ["warm", environments, seconds] => {
-            println!("{:.0}", runtime.block_on(warm(number(environments), Duration::from_secs(number(seconds)))));
+            println!(
+                "{:.0}",
+                runtime.block_on(warm(number(environments), Duration::from_secs(number(seconds))))
+            );
         }
         ["cold", times] => {
             println!("{:.2}", runtime.block_on(cold(number(times))));
@@ -110,7 +113,7 @@ async fn warm(environments: u64, lasting: Duration) -> f64 {
             let (sandbox, spec, count) = (Arc::clone(&lab.sandbox), Arc::clone(&spec), Arc::clone(&count));
             tokio::spawn(async move {
                 while Instant::now() < until {
-                    let outcome = sandbox.invoke(Arc::clone(&spec), call(&spec)).await.expect("a call");
+                    let outcome = sandbox.run(Arc::clone(&spec), call(&spec)).await.expect("a call");
                     assert_eq!(outcome.function_error, None);
                     if Instant::now() >= warmed {
                         count.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +135,7 @@ async fn cold(times: u64) -> f64 {
     for revision in 0..times {
         let spec = Arc::new(EnvironmentSpec { revision: revision.to_string(), ..lab.spec.clone() });
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64();
-        let outcome = lab.sandbox.invoke(Arc::clone(&spec), call(&spec)).await.expect("a call");
+        let outcome = lab.sandbox.run(Arc::clone(&spec), call(&spec)).await.expect("a call");
         let called: f64 = String::from_utf8_lossy(&outcome.payload).parse().expect("a number");
         taken.push((called - begun) * 1e3);
         lab.sandbox.retire(&spec.function_arn()).await;

@@ -20,6 +20,9 @@ pub(super) enum CellEvent {
     Failed { step: String, source: io::Error },
     /// The runtime ended and nothing of it is left.
     Exited { exit: Exit, peak_kb: u64 },
+    /// Somebody wants more memory than there is, and waits until [`super::host::Cell::make_room`] has
+    /// been tried.
+    MemoryRanOut,
     /// The keeper itself is gone.
     Gone,
 }

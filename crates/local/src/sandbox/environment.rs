@@ -3,14 +3,14 @@
 //! Owns the order of things as AWS has it (FACTS.md §6, §7). Runs one call at a time; who may use
 //! it when is the pool's affair.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
     net::{TcpListener, unix::pipe},
     sync::mpsc,
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Sleep},
 };
 
 use super::{
@@ -34,6 +34,9 @@ const SHORT_CALL: Duration = Duration::from_millis(2);
 
 /// What becomes of a runtime whose keeper is killed from outside, by the kernel's OOM killer for one.
 const KILLED: Exit = Exit::Signal(9);
+
+/// The error type of a report when memory has run out (FACTS.md §7).
+const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
 #[derive(Debug)]
 enum Phase {
@@ -61,7 +64,14 @@ pub(super) struct Environment {
     log_stream: String,
     phase: Phase,
     peak_kb: u64,
+    /// What the processes held of their own when they were measured last.
+    own_kb: u64,
     measured: Option<Instant>,
+    /// Its processes stand still.
+    frozen: bool,
+    /// Rings at times while a call runs. It is set anew when it has rung, not for each call: most
+    /// calls end long before, and setting a timer wakes whoever waits for the next one.
+    bell: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug)]
@@ -81,6 +91,8 @@ enum Failure {
         error_type: String,
     },
     Exited(Exit),
+    /// It wanted more memory than the function has.
+    OutOfMemory,
     TimedOut,
 }
 
@@ -119,7 +131,10 @@ impl Environment {
             log_stream,
             phase: Phase::Fresh,
             peak_kb: 0,
+            own_kb: 0,
             measured: None,
+            frozen: false,
+            bell: Box::pin(tokio::time::sleep(SAMPLE_EVERY)),
         })
     }
 
@@ -137,13 +152,30 @@ impl Environment {
                 None => return false,
                 // The runtime may have asked for its first call before this was read.
                 Some(CellEvent::Ready) => {}
+                Some(CellEvent::MemoryRanOut) => {
+                    self.cell.make_room();
+                }
                 Some(_) => return true,
             }
         }
     }
 
+    /// Makes the processes stand still until the next call, or go on.
+    pub(super) fn freeze(&mut self, still: bool) {
+        if self.frozen != still {
+            self.frozen = still;
+            self.cell.freeze(still);
+        }
+    }
+
+    /// Whether they stand still.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
     /// Runs one call.
     pub(super) async fn run(&mut self, call: Call) -> Result<Outcome, SandboxError> {
+        self.freeze(false);
         let mut log = Log::default();
         let mut init_ms = None;
         match self.phase {
@@ -218,6 +250,7 @@ impl Environment {
             }
             Happened::Runtime(_) => Failure::Exited(Exit::Code(0)),
             Happened::Exited(exit) => Failure::Exited(exit),
+            Happened::OutOfMemory => Failure::OutOfMemory,
             Happened::TimedOut => Failure::TimedOut,
         };
         Ok(Err(failure))
@@ -231,9 +264,10 @@ impl Environment {
                 Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge),
                 Happened::Runtime(RuntimeEvent::Asked | RuntimeEvent::InitFailed { .. }) => continue,
                 Happened::Exited(exit) => Failure::Exited(exit),
+                Happened::OutOfMemory => Failure::OutOfMemory,
                 Happened::TimedOut => Failure::TimedOut,
             };
-            if matches!(failure, Failure::TimedOut) {
+            if matches!(failure, Failure::TimedOut | Failure::OutOfMemory) {
                 self.measure();
                 self.stop(log).await?;
             }
@@ -244,13 +278,26 @@ impl Environment {
     /// The next thing that matters, while the output is read all the time.
     async fn watch(&mut self, deadline: Instant, log: &mut Log) -> Result<Happened, SandboxError> {
         let mut buffer = [0u8; 16_384];
-        let mut sample = tokio::time::interval_at(Instant::now() + SAMPLE_EVERY, SAMPLE_EVERY);
-        sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if deadline < self.bell.deadline() {
+            self.bell.as_mut().reset(deadline);
+        }
         loop {
             tokio::select! {
                 biased;
                 Some(event) = self.events.recv() => return Ok(Happened::Runtime(event)),
-                () = tokio::time::sleep_until(deadline) => return Ok(Happened::TimedOut),
+                () = self.bell.as_mut() => {
+                    let now = Instant::now();
+                    if now >= deadline {
+                        return Ok(Happened::TimedOut);
+                    }
+                    if self.measured.is_none_or(|measured| now - measured >= SAMPLE_EVERY) {
+                        self.measure();
+                        if self.cell.exceeds(self.spec.memory_mb, self.own_kb) {
+                            return Ok(Happened::OutOfMemory);
+                        }
+                    }
+                    self.bell.as_mut().reset(deadline.min(now + SAMPLE_EVERY));
+                }
                 readable = self.output.readable(), if !self.output_ended => match readable {
                     Ok(()) => if let Ok(count) = self.output.try_read(&mut buffer) {
                         log.output(&buffer[..count]);
@@ -260,13 +307,15 @@ impl Environment {
                 },
                 event = self.cell.event() => match event {
                     CellEvent::Ready => {}
+                    CellEvent::MemoryRanOut => if !self.cell.make_room() {
+                        return Ok(Happened::OutOfMemory);
+                    },
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
                     CellEvent::Exited { exit, peak_kb } => {
                         return Ok(self.runtime_ended(exit, peak_kb, log).await);
                     }
                     CellEvent::Gone => return Ok(self.runtime_ended(KILLED, 0, log).await),
                 },
-                _ = sample.tick() => self.measure(),
             }
         }
     }
@@ -279,6 +328,7 @@ impl Environment {
         self.drain(log);
         match self.events.try_recv() {
             Ok(event) if !matches!(event, RuntimeEvent::Asked) => Happened::Runtime(event),
+            _ if exit == KILLED && self.cell.is_out_of_memory() => Happened::OutOfMemory,
             _ => Happened::Exited(exit),
         }
     }
@@ -291,7 +341,7 @@ impl Environment {
         self.cell.kill();
         loop {
             match self.cell.event().await {
-                CellEvent::Ready => {}
+                CellEvent::Ready | CellEvent::MemoryRanOut => {}
                 CellEvent::Exited { exit, peak_kb } => {
                     self.runtime_ended(exit, peak_kb, log).await;
                     return Ok(());
@@ -317,6 +367,7 @@ impl Environment {
         let (status, error_type) = match failure {
             Failure::Init { error_type, .. } => ("error", Some(error_type.as_str())),
             Failure::Exited(_) => ("error", Some("Runtime.ExitError")),
+            Failure::OutOfMemory => ("error", Some(OUT_OF_MEMORY)),
             Failure::TimedOut => ("timeout", None),
         };
         log.init_report(milliseconds(duration), phase, status, error_type);
@@ -344,7 +395,9 @@ impl Environment {
 
     fn measure(&mut self) {
         self.measured = Some(Instant::now());
-        self.peak_kb = self.peak_kb.max(memory::peak_kb(self.cell.keeper()).unwrap_or_default());
+        let usage = memory::usage(self.cell.keeper()).unwrap_or_default();
+        self.peak_kb = self.peak_kb.max(usage.peak_kb);
+        self.own_kb = usage.own_kb;
     }
 
     fn conclude(
@@ -367,6 +420,10 @@ impl Environment {
                 log.exit(request_id, &failure::exit_reason(exit));
                 (failure::exit_error(request_id, exit), true, Some("error"), Some("Runtime.ExitError".into()))
             }
+            Answer::Failure(Failure::OutOfMemory) => {
+                log.exit(request_id, &failure::exit_reason(KILLED));
+                (failure::exit_error(request_id, KILLED), true, Some("error"), Some(OUT_OF_MEMORY.into()))
+            }
             Answer::Failure(Failure::TimedOut) => {
                 log.timed_out(request_id, &failure::timeout_message(timeout));
                 (failure::timeout_error(request_id, timeout), true, Some("timeout"), None)
@@ -379,7 +436,11 @@ impl Environment {
             duration_ms,
             billed_ms: (duration_ms + init_ms.unwrap_or_default()).ceil().max(1.0) as u64,
             memory_mb: self.spec.memory_mb,
-            max_memory_mb: u32::try_from(self.peak_kb.div_ceil(1024)).unwrap_or(u32::MAX),
+            max_memory_mb: if error_type.as_deref() == Some(OUT_OF_MEMORY) {
+                self.spec.memory_mb
+            } else {
+                u32::try_from(self.peak_kb.div_ceil(1024)).unwrap_or(u32::MAX).min(self.spec.memory_mb)
+            },
             init_ms,
             status,
             error_type,
@@ -400,6 +461,7 @@ impl Environment {
 enum Happened {
     Runtime(RuntimeEvent),
     Exited(Exit),
+    OutOfMemory,
     TimedOut,
 }
 

@@ -16,6 +16,8 @@ use std::{
     ptr,
 };
 
+use super::confine::{self, Confinement};
+
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -166,10 +168,11 @@ struct Prepared<'a> {
     control: RawFd,
     status: RawFd,
     log: RawFd,
+    confined: confine::Prepared,
 }
 
 /// Starts the keeper of a jail. The runtime waits for [`RUN`].
-pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
+pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Keeper> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
     };
@@ -177,7 +180,7 @@ pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
     let (control_read, control) = pipe2(OFlag::O_CLOEXEC)?;
     let (status, status_write) = pipe2(OFlag::O_CLOEXEC)?;
     let (log, log_write) = pipe2(OFlag::O_CLOEXEC)?;
-    let prepared = Prepared {
+    let mut prepared = Prepared {
         plan,
         arguments: pointers(&plan.runtime.arguments),
         environment: pointers(&plan.runtime.environment),
@@ -185,13 +188,14 @@ pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
         control: control_read.as_raw_fd(),
         status: status_write.as_raw_fd(),
         log: log_write.as_raw_fd(),
+        confined: confinement.prepare(),
     };
     // SAFETY: the child runs `keep`, which never returns and keeps to async-signal-safe calls on
     // memory that was prepared above and lives in its own copy of the address space.
     let pid = unsafe { clone(plan.namespaces) };
     if pid == 0 {
         // SAFETY: as above; this is the child.
-        unsafe { keep(&prepared) }
+        unsafe { keep(&mut prepared) }
     }
     if pid < 0 {
         return Err(io::Error::last_os_error());
@@ -250,7 +254,7 @@ unsafe fn report(record: Record) {
 }
 
 /// The keeper's life. Never returns.
-unsafe fn keep(prepared: &Prepared<'_>) -> ! {
+unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
     let plan = prepared.plan;
     // SAFETY: all calls below are async-signal-safe system calls on valid memory.
     unsafe {
@@ -322,19 +326,20 @@ unsafe fn keep(prepared: &Prepared<'_>) -> ! {
 }
 
 /// Brings the pipes to their fixed numbers and closes everything else.
-unsafe fn take_descriptors(prepared: &Prepared<'_>) {
+unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
     // SAFETY: only descriptors are touched, and they are this process's own copies.
     unsafe {
         let high = |descriptor: RawFd| libc::fcntl(descriptor, libc::F_DUPFD, 64);
         let (null, control) = (high(prepared.null), high(prepared.control));
         let (status, log) = (high(prepared.status), high(prepared.log));
+        prepared.confined.lift();
         for target in 0..3 {
             libc::dup2(null, target);
         }
         libc::dup3(control, CONTROL, libc::O_CLOEXEC);
         libc::dup3(status, STATUS, libc::O_CLOEXEC);
         libc::dup3(log, LOG, libc::O_CLOEXEC);
-        close_from(6);
+        close_from(prepared.confined.settle(6));
     }
 }
 
@@ -427,6 +432,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
     // SAFETY: system calls on memory prepared before the clone; the argument and environment
     // lists end with null.
     unsafe {
+        prepared.confined.join()?;
         libc::setsid();
         // Whoever started the server may keep keys in the session's keyring, which is inherited. A
         // host that forbids this call has none to inherit.
@@ -446,6 +452,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
         );
         limit(libc::RLIMIT_NOFILE as c_int, 1024)?;
         limit(libc::RLIMIT_CORE as c_int, 0)?;
+        prepared.confined.drop_capabilities();
         if let Some(identity) = runtime.identity {
             if identity.drop_groups {
                 check(libc::syscall(libc::SYS_setgroups, 0 as c_long, ptr::null::<c_void>()) as c_int)?;
@@ -470,6 +477,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        prepared.confined.enclose()?;
         libc::execve(runtime.program.as_ptr(), prepared.arguments.as_ptr(), prepared.environment.as_ptr());
         Err(errno())
     }

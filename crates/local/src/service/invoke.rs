@@ -96,7 +96,7 @@ impl Cloud {
         let record = &route.record;
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, record).await?;
-        let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
+        let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
         self.logs.add(NewLogEvents {
             scope: scope.clone(),
             group: record.running().logging.group.clone(),

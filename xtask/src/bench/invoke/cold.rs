@@ -60,7 +60,9 @@ fn pandas(binary: &Path, scratch: &Path, python: &Path) -> Result<()> {
         let change = head("PUT", &format!("/2015-03-31/functions/{name}/configuration"), body.len());
         expect(200, &connection.send(&change, body.as_bytes())?)?;
         let look = super::super::http::get(&format!("/2015-03-31/functions/{name}/configuration"));
-        while !String::from_utf8_lossy(&connection.ask(&look)?.body).contains("\"LastUpdateStatus\":\"Successful\"") {
+        while !String::from_utf8_lossy(&connection.ask(&look)?.body)
+            .contains("\"LastUpdateStatus\":\"Successful\"")
+        {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         let call = head("POST", &format!("/2015-03-31/functions/{name}/invocations"), 0);

@@ -129,7 +129,9 @@ fn many(binary: &Path, scratch: &Path) -> Result<()> {
     let begun = Instant::now();
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..CALLS)
-            .map(|_| scope.spawn(|| Connection::open(server.address)?.ask(&request).map(|answer| answer.status)))
+            .map(|_| {
+                scope.spawn(|| Connection::open(server.address)?.ask(&request).map(|answer| answer.status))
+            })
             .collect();
         threads.into_iter().map(|thread| thread.join().ok().and_then(Result::ok).unwrap_or(0)).collect()
     });
