@@ -34,6 +34,8 @@ fn server() {
         presence: Presence::Serving,
         interpreters: Interpreters::default(),
         access: layercake_local::Access::default(),
+        // A minute is a tenth of a second.
+        event_speed: std::num::NonZeroU32::new(600).expect("not zero"),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {
