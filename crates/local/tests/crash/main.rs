@@ -2,9 +2,9 @@
 //! Each server here is a process of its own: this very program, started again.
 #![allow(missing_docs, reason = "tests document themselves by their names")]
 
-mod cost;
 mod damage;
 mod disk;
+mod events;
 mod kill;
 mod memory;
 mod support;

@@ -150,8 +150,7 @@ mod tests {
         let mut record = EventRecord { accepted, ..EventRecord::default() };
         let (mut now, mut said) = (accepted, Vec::new());
         for number in 0.. {
-            let attempt =
-                if now < patience.deadline(&record) { attempt(number) } else { Attempt::TooOld };
+            let attempt = if now < patience.deadline(&record) { attempt(number) } else { Attempt::TooOld };
             said.push(format!("{}", (now - accepted) as f64 / 1000.0));
             match decide(&mut record, attempt, patience, now) {
                 Decision::Wait(due) => now = due,

@@ -117,8 +117,7 @@ impl Cloud {
 
     /// The record as an event of another function.
     async fn forward(&self, ended: &Ended<'_>, arn: &str, record: &str) -> Result<NewEvent, Undelivered> {
-        let function =
-            self.destination_function(ended.scope, arn).await?.ok_or(Undelivered::NoFunction)?;
+        let function = self.destination_function(ended.scope, arn).await?.ok_or(Undelivered::NoFunction)?;
         if record.len() as u64 > limits::EVENT_PAYLOAD_BYTES {
             return Err(Undelivered::TooLarge { bytes: record.len() });
         }
@@ -189,10 +188,12 @@ impl Cloud {
         let at = now();
         let mut events = vec![(
             at,
-            format!("WARNING RequestId: {request} The event ended ({condition}), and {what} was not sent to {arn}: {why}\n"),
+            format!(
+                "WARNING RequestId: {request} The event ended ({condition}), and {what} was not sent to {arn}: {why}\n"
+            ),
         )];
         if !text.is_empty() && text.len() <= LOGGED_BYTES {
-            events.push((at, text.to_owned()));
+            events.push((at, format!("{text}\n")));
         }
         self.logs.add(NewLogEvents {
             scope: ended.scope.clone(),

@@ -34,9 +34,7 @@ use self::{
 use super::{Cloud, FunctionRef, Invoked, LambdaError, Qualifier, invoke::invoked_arn, now};
 use crate::{
     sandbox::{Call, SandboxError, Tuning},
-    store::{
-        EventChange, EventRecord, EventResponse, NewEvent, Scope, Store, StoreError, WaitingEvent,
-    },
+    store::{EventChange, EventRecord, EventResponse, NewEvent, Scope, Store, StoreError, WaitingEvent},
 };
 
 /// How long the queue waits at most before it looks at the clock again, which somebody may have set.
@@ -115,6 +113,7 @@ impl EventQueue {
             }
         };
         let _ = tokio::time::timeout(SETTLES, all_ended).await;
+        self.writer.flush().await;
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
@@ -172,8 +171,7 @@ impl Cloud {
             accepted,
             ..EventRecord::default()
         };
-        let event =
-            NewEvent { scope, function: function.name, due: accepted, record, payload: call.payload };
+        let event = NewEvent { scope, function: function.name, due: accepted, record, payload: call.payload };
         self.events.writer.write(EventChange::Add(event)).await?;
         Ok(())
     }
@@ -219,7 +217,7 @@ impl Cloud {
                 Err(LambdaError::Throttled { .. }) => Attempt::Throttled,
                 Err(error @ LambdaError::NoSuchFunction { .. }) => {
                     tracing::warn!(%error, function = %name, "an event was dropped");
-                    self.events.writer.write(EventChange::End { id, then: None }).await?;
+                    self.events.writer.note(EventChange::End { id, then: None });
                     return Ok(());
                 }
                 Err(
@@ -242,9 +240,12 @@ impl Cloud {
                 self.events.writer.write(EventChange::Wait { event, record }).await?;
             }
             Decision::End(condition) => {
-                let ended = Ended { scope, function: &function, record: &record, payload: &payload, condition };
-                let then = self.deliver(&ended, &options).await;
-                self.events.writer.write(EventChange::End { id, then }).await?;
+                let ended =
+                    Ended { scope, function: &function, record: &record, payload: &payload, condition };
+                match self.deliver(&ended, &options).await {
+                    None => self.events.writer.note(EventChange::End { id, then: None }),
+                    then => drop(self.events.writer.write(EventChange::End { id, then }).await?),
+                }
             }
         }
         Ok(())
