@@ -32,6 +32,7 @@ use crate::interpreters::{Interpreters, NoInterpreter};
 mod cell;
 mod cell_event;
 #[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "only its tests are built here"))]
 mod cell_plain;
 #[cfg(target_os = "linux")]
 mod cgroup;

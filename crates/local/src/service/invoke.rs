@@ -19,9 +19,6 @@ use crate::{
     store::{FunctionRecord, NewLogEvents, Scope, StoreError, TreePin},
 };
 
-/// How long a throttled event waits before it is tried again.
-const THROTTLED_AGAIN: Duration = Duration::from_millis(200);
-
 /// What is ready to run, so that an invocation need not look at the disk.
 #[derive(Default)]
 pub(crate) struct PreparedCache(Mutex<HashMap<PreparedKey, Arc<Prepared>>>);
@@ -165,36 +162,6 @@ impl Cloud {
             self.prepared.forget_this(&key, &prepared);
         }
         Ok(prepared)
-    }
-
-    /// Runs a function without waiting for it; more runs follow when it fails, as many as are
-    /// configured, as Lambda's asynchronous invocation does, though without the minutes in between
-    /// that nobody waits for on a local machine.
-    ///
-    /// An event waits while as many calls run as are reserved, until it is too old. With none
-    /// reserved it is given up at once, "without any retries" (Lambda's documentation).
-    pub(crate) fn invoke_later(self: &Arc<Self>, scope: Scope, function: FunctionRef, call: Call) {
-        let cloud = Arc::clone(self);
-        tokio::spawn(async move {
-            let (retries, age) = cloud.event_patience(&scope, &function).await;
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(age.into());
-            let mut runs_left = retries + 1;
-            while runs_left > 0 {
-                match cloud.invoke(&scope, &function, call.clone()).await {
-                    Ok(invoked) if invoked.outcome.function_error.is_none() => return,
-                    Ok(_) => runs_left -= 1,
-                    Err(LambdaError::Throttled { reserved: 1.. })
-                        if tokio::time::Instant::now() < deadline =>
-                    {
-                        tokio::time::sleep(THROTTLED_AGAIN).await;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, function = %function.name, "an event was dropped");
-                        return;
-                    }
-                }
-            }
-        });
     }
 }
 

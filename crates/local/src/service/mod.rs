@@ -13,6 +13,7 @@ mod digest;
 mod documents;
 mod error;
 mod event_invoke;
+mod events;
 mod functions;
 mod iam;
 mod invoke;
@@ -37,7 +38,7 @@ mod version_id;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use layercake_core::aws::AccountId;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use documents::{DocumentFault, Trust, trust};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError, TagFault};
 pub(crate) use event_invoke::{Destinations, EventInvoke, NewEventInvokeConfig};
+pub(crate) use events::EventQueue;
 pub(crate) use functions::{
     AliasChanges, CODE_STORAGE_BYTES, CodeChange, FunctionChanges, FunctionRef, NewFunction, NewVersion,
     Qualifier, alias_arn,
@@ -91,6 +93,8 @@ pub(crate) struct Cloud {
     pub(crate) logs: LogSink,
     /// What invocations know of their functions, and how many of each run.
     pub(crate) routes: Routes,
+    /// Events that were accepted and have not ended.
+    pub(crate) events: EventQueue,
 }
 
 impl Cloud {
@@ -100,8 +104,10 @@ impl Cloud {
         sandbox: Arc<Sandbox>,
         account: AccountId,
         retired_runtimes: RetiredRuntimes,
+        event_speed: NonZeroU32,
     ) -> Result<Arc<Self>, StoreError> {
         let logs = LogSink::start(&store);
+        let events = EventQueue::open(&store, event_speed)?;
         let cloud = Arc::new(Self {
             store,
             sandbox,
@@ -111,10 +117,12 @@ impl Cloud {
             layer_pages: LayerPages::default(),
             logs,
             routes: Routes::default(),
+            events,
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);
         }
+        EventQueue::start(&cloud);
         Ok(cloud)
     }
 
