@@ -100,6 +100,7 @@ impl Cloud {
         retired_runtimes: RetiredRuntimes,
     ) -> Result<Arc<Self>, StoreError> {
         let logs = LogSink::start(&store);
+        sandbox.set_late_log(logs.of_environments());
         let cloud = Arc::new(Self {
             store,
             sandbox,

@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "tests document themselves by their names")]
 
 mod errors;
+mod extensions;
 mod host;
 mod inside;
 mod life;

@@ -8,7 +8,8 @@ use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
     sandbox::{
-        Call, EnvironmentSpec, Isolation, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning, log_group,
+        Call, EnvironmentSpec, Isolation, LogFormat, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning,
+        log_group,
     },
 };
 
@@ -82,6 +83,7 @@ impl Lab {
             region: "eu-west-1".parse().expect("a region"),
             account: "123456789012".parse().expect("an account"),
             log_group: log_group(&function_name),
+            log_format: LogFormat::Text,
             function_name,
             version: "$LATEST".into(),
             revision: "1".into(),
