@@ -179,7 +179,6 @@ impl Environment {
         let mut init_ms = None;
         match self.phase {
             Phase::Fresh => {
-                self.init_started(&mut log);
                 let begun = Instant::now();
                 let result = self.initialise(begun + INIT_TIMEOUT, InitPhase::Init, &mut log).await?;
                 self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Init, &mut log).await?;
@@ -243,9 +242,12 @@ impl Environment {
         Ok(self.conclude(ended, log))
     }
 
-    fn init_started(&self, log: &mut Log) {
+    fn init_started(&self, phase: InitPhase, log: &mut Log) {
+        if phase == InitPhase::Invoke && !log.wants_details() {
+            return;
+        }
         log.platform(&PlatformEvent::InitStart {
-            phase: InitPhase::Init,
+            phase,
             runtime_version: &format!("python:{}.v1", self.spec.runtime.python_version()),
             runtime_version_arn: &runtime_version_arn(&self.spec.region, self.spec.runtime),
         });
@@ -263,6 +265,7 @@ impl Environment {
             self.extensions.reset(&self.external, self.exchange.events());
         }
         self.phase = Phase::Starting;
+        self.init_started(phase, log);
         if !self.external.is_empty()
             && let Err(failure) = self.start_extensions(deadline, log).await?
         {
@@ -288,6 +291,7 @@ impl Environment {
                 Happened::TimedOut => Failure::TimedOut,
             };
         };
+        self.drain(log);
         let (status, error_type) = describe(&failure);
         let ending = Ending { status: Some(status), error_type: error_type.as_deref() };
         log.platform(&PlatformEvent::InitRuntimeDone { phase, ending });

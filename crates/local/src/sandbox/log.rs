@@ -191,7 +191,11 @@ impl Log {
                 Framed::Message { message, rest } => {
                     self.partial.extend_from_slice(&bytes[..at]);
                     self.end_line();
-                    self.push_output(now, message);
+                    if message.ends_with(b"\n") {
+                        self.push_output(now, message);
+                    } else {
+                        self.push_output(now, &[message, b"\n"].concat());
+                    }
                     (bytes, searched) = (rest, 0);
                 }
             }
@@ -408,7 +412,7 @@ mod tests {
         "å open\n"
         "two\nlines\n"
         "plain\n"
-        "x"
+        "x\n"
         "END RequestId: id\n"
         "REPORT RequestId: id\tDuration: 1.23 ms\tBilled Duration: 12 ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB\tInit Duration: 10.00 ms\t\n"
         "#);

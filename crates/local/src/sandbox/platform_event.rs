@@ -179,7 +179,7 @@ impl PlatformEvent<'_> {
     /// The lines in a log of the text format; some events have none there.
     pub(super) fn text(&self) -> Option<String> {
         Some(match self {
-            Self::InitStart { runtime_version, runtime_version_arn, .. } => format!(
+            Self::InitStart { phase: InitPhase::Init, runtime_version, runtime_version_arn } => format!(
                 "INIT_START Runtime Version: {runtime_version}\tRuntime Version ARN: {runtime_version_arn}\n"
             ),
             Self::InitReport { phase, duration_ms, ending: Ending { status: Some(status), error_type } } => {
@@ -222,7 +222,10 @@ impl PlatformEvent<'_> {
             Self::LogsDropped { records, bytes, reason } => {
                 format!("LOGS_DROPPED DroppedRecords: {records}\tDroppedBytes: {bytes}\tReason: {reason}\n")
             }
-            Self::InitRuntimeDone { .. } | Self::InitReport { .. } | Self::RuntimeDone { .. } => return None,
+            Self::InitStart { .. }
+            | Self::InitRuntimeDone { .. }
+            | Self::InitReport { .. }
+            | Self::RuntimeDone { .. } => return None,
         })
     }
 

@@ -6,4 +6,5 @@ mod extensions;
 mod host;
 mod inside;
 mod life;
+mod log_formats;
 mod support;
