@@ -33,6 +33,8 @@ pub(super) enum RuntimeEvent {
     TooLarge,
     /// The init phase failed.
     InitFailed { payload: Bytes, error_type: String },
+    /// Something has changed among the extensions.
+    Extensions,
 }
 
 /// Why a request of the runtime is refused.
@@ -54,6 +56,8 @@ struct State {
     /// The request id that the runtime works on.
     current: Option<String>,
     initialised: bool,
+    /// Each question for a call is told, not only the first.
+    announces: bool,
     connections: usize,
     events: mpsc::UnboundedSender<RuntimeEvent>,
 }
@@ -69,8 +73,15 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<RuntimeEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let state =
-            State { generation: 0, offered: None, current: None, initialised: false, connections: 0, events };
+        let state = State {
+            generation: 0,
+            offered: None,
+            current: None,
+            initialised: false,
+            announces: false,
+            connections: 0,
+            events,
+        };
         (Self { state: Mutex::new(state), offer: Notify::new(), disconnected: Notify::new() }, receiver)
     }
 
@@ -87,6 +98,16 @@ impl Exchange {
         (state.offered, state.current, state.initialised) = (None, None, false);
         state.events = events;
         receiver
+    }
+
+    /// Where the events of the current runtime go.
+    pub(super) fn events(&self) -> mpsc::UnboundedSender<RuntimeEvent> {
+        self.state().events.clone()
+    }
+
+    /// Whether [`RuntimeEvent::Asked`] comes with each question for a call.
+    pub(super) fn announce(&self, announces: bool) {
+        self.state().announces = announces;
     }
 
     /// Gives the runtime a call, now or as soon as it asks.
@@ -127,7 +148,7 @@ impl Exchange {
             if state.generation != generation || state.current.is_some() {
                 return Err(Refusal::InvalidStateTransition);
             }
-            if !state.initialised {
+            if !state.initialised || state.announces {
                 state.initialised = true;
                 // A driver that is gone has no use for the event.
                 let _ = state.events.send(RuntimeEvent::Asked);

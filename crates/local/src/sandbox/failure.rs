@@ -7,6 +7,15 @@ use layercake_core::limits::SYNC_RESPONSE_BYTES;
 
 use super::cell_event::Exit;
 
+/// How the program of an extension ended.
+pub(super) fn process_exit(exit: Exit) -> String {
+    match exit {
+        Exit::Code(0) => "exit code 0".into(),
+        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal(signal) => format!("signal: {}", signal_name(signal)),
+    }
+}
+
 /// `Runtime exited …`.
 pub(super) fn exit_reason(exit: Exit) -> String {
     match exit {
@@ -16,8 +25,9 @@ pub(super) fn exit_reason(exit: Exit) -> String {
     }
 }
 
-pub(super) fn exit_error(request_id: &str, exit: Exit) -> Bytes {
-    payload("Runtime.ExitError", &format!("RequestId: {request_id} Error: {}", exit_reason(exit)))
+/// What a call gets whose runtime or extension ended.
+pub(super) fn exit_error(request_id: &str, error_type: &str, reason: &str) -> Bytes {
+    payload(error_type, &format!("RequestId: {request_id} Error: {reason}"))
 }
 
 /// `Task timed out …`.
@@ -37,8 +47,7 @@ pub(super) fn too_large_error() -> Bytes {
 }
 
 fn payload(error_type: &str, message: &str) -> Bytes {
-    // Neither contains anything that JSON escapes: request ids are UUIDs.
-    Bytes::from(format!(r#"{{"errorType":"{error_type}","errorMessage":"{message}"}}"#))
+    Bytes::from(serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string())
 }
 
 /// The words that Go, in which AWS's supervisor is written, has for a signal.
@@ -73,6 +82,7 @@ mod tests {
     #[test]
     fn payloads_are_aws_s() {
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        let exit_error = |id, exit| exit_error(id, "Runtime.ExitError", &exit_reason(exit));
         insta::assert_snapshot!(text(exit_error("ID", Exit::Code(0))), @r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: ID Error: Runtime exited without providing a reason"}"#);
         insta::assert_snapshot!(text(exit_error("ID", Exit::Code(3))), @r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: ID Error: Runtime exited with error: exit status 3"}"#);
         insta::assert_snapshot!(text(exit_error("ID", Exit::Signal(9))), @r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: ID Error: Runtime exited with error: signal: killed"}"#);

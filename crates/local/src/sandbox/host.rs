@@ -7,17 +7,21 @@ use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::net::unix::pipe;
 
 use super::{
-    EnvironmentSpec, RuntimeClient, SandboxError,
+    EnvironmentSpec, LateLog, LogEvent, RuntimeClient, SandboxError,
+    cell_event::Outputs,
     client::{self, ClientFiles},
+    extensions::external_names,
     isolation::{self, Isolation, IsolationReport, Means},
     runtime_api::Admission,
-    variables::{Outside, variables},
+    variables::{Outside, of_extensions, variables},
 };
 use crate::interpreters::{Interpreter, Interpreters};
 
@@ -46,6 +50,7 @@ pub(super) struct Host {
     client: RuntimeClient,
     means: Means,
     pub(super) report: IsolationReport,
+    late_log: OnceLock<LateLog>,
     #[cfg(target_os = "linux")]
     templates: Mutex<HashMap<u8, Arc<Template>>>,
     #[cfg(target_os = "linux")]
@@ -54,7 +59,15 @@ pub(super) struct Host {
     filters: Vec<seccompiler::BpfProgram>,
 }
 
-/// A runtime process, decided but for its place.
+/// A cell and what belongs to it.
+pub(super) struct Furnished {
+    pub(super) cell: Cell,
+    pub(super) outputs: Outputs,
+    /// The external extensions, the first of which is program 1.
+    pub(super) extensions: Vec<String>,
+}
+
+/// A process, decided but for its place.
 struct Command {
     program: String,
     arguments: Vec<String>,
@@ -92,6 +105,7 @@ impl Host {
             client,
             means,
             report,
+            late_log: OnceLock::new(),
             #[cfg(target_os = "linux")]
             templates: Mutex::new(HashMap::new()),
             #[cfg(target_os = "linux")]
@@ -106,23 +120,48 @@ impl Host {
         if self.means.peers { Admission::Own { keeper: cell.keeper() } } else { Admission::Everybody }
     }
 
-    /// A cell for one environment. Its runtime does not run yet.
+    /// Sets, once, where lines go that come outside a call.
+    pub(super) fn set_late_log(&self, late_log: LateLog) {
+        // A second one has no place: the first keeps the order of all lines.
+        let _ = self.late_log.set(late_log);
+    }
+
+    /// Whether there is such a place.
+    pub(super) fn has_late_log(&self) -> bool {
+        self.late_log.get().is_some()
+    }
+
+    /// Hands over lines that belong to no outcome.
+    pub(super) fn log_late(&self, spec: &EnvironmentSpec, log_stream: &str, events: Vec<LogEvent>) {
+        if let (Some(late_log), false) = (self.late_log.get(), events.is_empty()) {
+            (late_log.0)(spec, log_stream, events);
+        }
+    }
+
+    /// A cell for one environment. Nothing runs in it yet.
     pub(super) async fn cell(
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
         log_stream: String,
         runtime_api: String,
-    ) -> Result<(Cell, pipe::Receiver), SandboxError> {
+    ) -> Result<Furnished, SandboxError> {
         let host = Arc::clone(self);
         // Off the async threads: files are written, and a fork copies the server's page tables.
-        let task = tokio::task::spawn_blocking(move || host.launch(&spec, &log_stream, &runtime_api));
-        let launched = task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
-        Cell::attach(launched).map_err(start("read from a process"))
+        let task = tokio::task::spawn_blocking(move || {
+            let extensions = external_names(spec.opt.as_deref());
+            let launched = host.launch(&spec, &extensions, &log_stream, &runtime_api)?;
+            Ok::<_, SandboxError>((launched, extensions))
+        });
+        let (launched, extensions) =
+            task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
+        let (cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
+        Ok(Furnished { cell, outputs, extensions })
     }
 
     fn launch(
         &self,
         spec: &EnvironmentSpec,
+        extensions: &[String],
         log_stream: &str,
         runtime_api: &str,
     ) -> Result<Launched, SandboxError> {
@@ -132,7 +171,8 @@ impl Host {
         if self.means.root {
             let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
             let command = self.inside(spec, &template, &client, log_stream, runtime_api);
-            let plan = self.jail(&command, template.steps(spec, self.means));
+            let extensions = extension_commands("/opt", extensions, &command);
+            let plan = self.jail(&command, &extensions, template.steps(spec, self.means));
             let (group, confinement) = self.confinement(spec, None)?;
             return Cell::launch(plan, &confinement, group, None)
                 .map_err(start("start a process in new namespaces"));
@@ -140,20 +180,27 @@ impl Host {
         let (command, temporary) = self
             .outside(spec, interpreter, &client, log_stream, runtime_api)
             .map_err(start("prepare a folder"))?;
+        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
+        let extensions = extension_commands(opt, extensions, &command);
         #[cfg(target_os = "linux")]
         {
             let reach = self.reach(spec, interpreter, &client, &temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
-            let plan = self.jail(&command, Vec::new());
+            let plan = self.jail(&command, &extensions, Vec::new());
             return Cell::launch(plan, &confinement, group, Some(temporary.clone()))
                 .map_err(start("start a process"));
         }
         #[cfg(not(target_os = "linux"))]
         let plan = super::cell_plain::PlainPlan {
-            program: command.program,
-            arguments: command.arguments,
-            environment: command.environment,
-            directory: command.directory,
+            programs: std::iter::once(command)
+                .chain(extensions)
+                .map(|command| super::cell_plain::PlainProgram {
+                    program: command.program,
+                    arguments: command.arguments,
+                    environment: command.environment,
+                    directory: command.directory,
+                })
+                .collect(),
         };
         #[cfg(not(target_os = "linux"))]
         Cell::launch(plan, Some(temporary)).map_err(start("start a process"))
@@ -186,6 +233,18 @@ impl Host {
         let program = interpreter.executable.to_string();
         Ok((Command { program, arguments, environment, directory: spec.task.clone() }, temporary))
     }
+}
+
+/// The extensions beside a runtime: the same place, their own programs, fewer variables.
+fn extension_commands(opt: &str, names: &[String], runtime: &Command) -> Vec<Command> {
+    let command = |name: &String| Command {
+        program: format!("{opt}/extensions/{name}"),
+        arguments: Vec::new(),
+        environment: of_extensions(&runtime.environment),
+        // As the supervisor's own: AWS's extensions start at the root.
+        directory: "/".into(),
+    };
+    names.iter().map(command).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -261,26 +320,31 @@ impl Host {
         Ok(template)
     }
 
-    fn jail(&self, command: &Command, steps: Vec<super::jail::Step>) -> JailPlan {
-        let text = |text: &str| root::c_string(text);
-        let program = text(&command.program);
-        let arguments = command.arguments.iter().map(|argument| text(argument));
+    fn jail(&self, runtime: &Command, extensions: &[Command], steps: Vec<super::jail::Step>) -> JailPlan {
         JailPlan {
             namespaces: root::namespaces(self.means),
             id_maps: root::id_maps(self.means),
             steps,
-            runtime: RuntimeCommand {
-                arguments: std::iter::once(program.clone()).chain(arguments).collect(),
-                program,
-                environment: command
-                    .environment
-                    .iter()
-                    .map(|(key, value)| text(&format!("{key}={value}")))
-                    .collect(),
-                directory: text(command.directory.as_str()),
-                identity: root::identity(self.means),
-                most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
-            },
+            runtime: self.program(runtime),
+            extensions: extensions.iter().map(|extension| self.program(extension)).collect(),
+        }
+    }
+
+    fn program(&self, command: &Command) -> RuntimeCommand {
+        let text = |text: &str| root::c_string(text);
+        let program = text(&command.program);
+        let arguments = command.arguments.iter().map(|argument| text(argument));
+        RuntimeCommand {
+            arguments: std::iter::once(program.clone()).chain(arguments).collect(),
+            program,
+            environment: command
+                .environment
+                .iter()
+                .map(|(key, value)| text(&format!("{key}={value}")))
+                .collect(),
+            directory: text(command.directory.as_str()),
+            identity: root::identity(self.means),
+            most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
         }
     }
 }

@@ -41,6 +41,7 @@ mod client;
 mod confine;
 mod environment;
 mod exchange;
+mod extensions;
 mod failure;
 #[cfg(target_os = "linux")]
 mod filter;
@@ -49,8 +50,10 @@ mod isolation;
 #[cfg(target_os = "linux")]
 mod jail;
 mod log;
+mod log_format;
 mod memory;
 mod peer;
+mod platform_event;
 mod pool;
 #[cfg(target_os = "linux")]
 mod root;
@@ -59,6 +62,7 @@ mod variables;
 
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
+pub use log_format::{LogFormat, LogLevel};
 pub use variables::log_group;
 
 /// What an execution environment is made from. Two calls with the same function ARN, version and
@@ -87,6 +91,8 @@ pub struct EnvironmentSpec {
     pub tmp_mb: u32,
     /// The log group that its lines go to; [`log_group`] where none is configured.
     pub log_group: String,
+    /// How they look.
+    pub log_format: LogFormat,
     /// The user's environment variables.
     pub variables: BTreeMap<String, String>,
     /// The unpacked code, seen as `/var/task`.
@@ -130,14 +136,40 @@ pub struct Outcome {
     pub log_stream: String,
     /// The figures of the `REPORT` line.
     pub report: Report,
+    /// Whether the lines went to the late log already, since more of the call follow there.
+    pub logged: bool,
     /// Index in `log` of the first event that belongs to the invocation and not to the init phase.
     tail_from: usize,
+    /// The end of the tail, where the call's own last lines are still to come.
+    closing: Vec<LogEvent>,
+}
+
+/// Takes lines that belong to no outcome: what extensions print after the answer and while they shut
+/// down, with the last lines of the call they belong to.
+#[derive(Clone)]
+pub struct LateLog(LateLogTaker);
+
+/// The environment's spec, its log stream, the lines.
+type LateLogTaker = Arc<dyn Fn(&EnvironmentSpec, &str, Vec<LogEvent>) + Send + Sync>;
+
+impl LateLog {
+    /// Must neither wait nor fail.
+    pub fn new(take: impl Fn(&EnvironmentSpec, &str, Vec<LogEvent>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl std::fmt::Debug for LateLog {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LateLog")
+    }
 }
 
 impl Outcome {
     /// What `LogType=Tail` answers: the last 4 KB of the invocation's own log.
     pub fn log_tail(&self) -> Vec<u8> {
-        log::tail(&self.log[self.tail_from.min(self.log.len())..])
+        let own = &self.log[self.tail_from.min(self.log.len())..];
+        if self.closing.is_empty() { log::tail(own) } else { log::tail(&[own, &self.closing].concat()) }
     }
 }
 
@@ -269,6 +301,11 @@ impl Sandbox {
         Arc::new(Self { shared })
     }
 
+    /// Sets, once, where lines go that come outside a call. Without it they are lost.
+    pub fn set_late_log(&self, late_log: LateLog) {
+        self.shared.host.set_late_log(late_log);
+    }
+
     /// Runs one call in an idle environment of its function, or in a new one.
     ///
     /// Who drops the future ends the environment in the middle of the call; [`Self::invoke`] does not.
@@ -322,7 +359,11 @@ impl Sandbox {
 }
 
 impl Shared {
-    async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
+    async fn invoke(
+        self: &Arc<Self>,
+        spec: Arc<EnvironmentSpec>,
+        call: Call,
+    ) -> Result<Outcome, SandboxError> {
         let (mut lease, acquired) = self.pool.acquire(Key::of(&spec)).await?;
         let mut environment = match acquired {
             Acquired::Warm(mut environment) => {
@@ -348,10 +389,28 @@ impl Shared {
         };
         if result.is_err() {
             environment.end().await;
+        } else if environment.is_unsettled() {
+            let (shared, number) = (Arc::clone(self), lease.keep());
+            tokio::spawn(async move { shared.settle(number, environment).await });
         } else if let Some(environment) = lease.give_back(environment) {
             environment.end().await;
         }
         result
+    }
+
+    /// Lets the extensions of an environment finish their work on a call that has been answered.
+    async fn settle(&self, number: u64, mut environment: Environment) {
+        let mut lease = self.pool.lease(number);
+        let mut stop = self.stop.subscribe();
+        let settled = tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stop| stop) => Err(SandboxError::ShuttingDown),
+            settled = environment.settle() => settled,
+        };
+        let rest = if settled.is_ok() { lease.give_back(environment) } else { Some(environment) };
+        if let Some(environment) = rest {
+            environment.end().await;
+        }
     }
 
     /// Ends environments, all the way even when nobody waits for it any more.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use layercake_core::aws::FunctionName;
 use sha2::{Digest, Sha256};
 
-use super::EnvironmentSpec;
+use super::{EnvironmentSpec, LogFormat};
 
 const LIBRARY_PATH: &str =
     "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
@@ -76,6 +76,10 @@ pub(super) fn variables(
     set("AWS_LAMBDA_LOG_GROUP_NAME", &spec.log_group);
     set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
     set("AWS_LAMBDA_RUNTIME_API", runtime_api);
+    if let LogFormat::Json { application, .. } = spec.log_format {
+        set("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        set("AWS_LAMBDA_LOG_LEVEL", application.name());
+    }
     set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");
     set("_AWS_XRAY_DAEMON_PORT", "2000");
     set("LAMBDA_RUNTIME_DIR", "/var/runtime");
@@ -87,6 +91,30 @@ pub(super) fn variables(
         set("_LAYERCAKE_OPT", opt.as_str());
     }
     all
+}
+
+/// Variables that the runtime gets and extensions do not (FACTS.md §9).
+const OF_THE_RUNTIME: &[&str] = &[
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "AWS_XRAY_DAEMON_ADDRESS",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "PWD",
+    "SHLVL",
+    "_AWS_XRAY_DAEMON_ADDRESS",
+    "_AWS_XRAY_DAEMON_PORT",
+    "_HANDLER",
+    "_LAYERCAKE_LC_CTYPE",
+    "_LAYERCAKE_OPT",
+    "_LAMBDA_TELEMETRY_LOG_FD",
+];
+
+/// What an extension gets of a runtime's variables.
+pub(super) fn of_extensions(runtime: &[(String, String)]) -> Vec<(String, String)> {
+    runtime.iter().filter(|(name, _)| !OF_THE_RUNTIME.contains(&name.as_str())).cloned().collect()
 }
 
 /// Credentials with the shape of a role's, and no power anywhere.

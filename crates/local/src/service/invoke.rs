@@ -15,7 +15,7 @@ use super::{
     now,
 };
 use crate::{
-    sandbox::{Call, EnvironmentSpec, Outcome},
+    sandbox::{Call, EnvironmentSpec, LogEvent, LogFormat, Outcome},
     store::{FunctionRecord, NewLogEvents, Scope, StoreError, TreePin},
 };
 
@@ -94,14 +94,9 @@ impl Cloud {
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, record).await?;
         let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
-        self.logs.add(NewLogEvents {
-            scope: scope.clone(),
-            group: record.running().logging.group.clone(),
-            stream: outcome.log_stream.clone(),
-            function: Some(prepared.spec.function_name.to_string()),
-            ingested: now(),
-            events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
-        });
+        if !outcome.logged {
+            self.logs.add(of_environment(&prepared.spec, &outcome.log_stream, &outcome.log));
+        }
         Ok(Invoked { outcome, version: record.version_text() })
     }
 
@@ -138,6 +133,11 @@ impl Cloud {
             timeout: Duration::from_secs(settings.timeout.into()),
             tmp_mb: settings.ephemeral_storage,
             log_group: settings.logging.group.clone(),
+            log_format: LogFormat::of(
+                &settings.logging.format,
+                settings.logging.application_level.as_deref(),
+                settings.logging.system_level.as_deref(),
+            ),
             variables: settings.variables.clone().unwrap_or_default(),
             task: task.path().to_owned(),
             opt: opt.as_ref().map(|tree| tree.path().to_owned()),
@@ -162,6 +162,18 @@ impl Cloud {
             self.prepared.forget_this(&key, &prepared);
         }
         Ok(prepared)
+    }
+}
+
+/// Lines of an environment, as they are stored.
+pub(super) fn of_environment(spec: &EnvironmentSpec, log_stream: &str, events: &[LogEvent]) -> NewLogEvents {
+    NewLogEvents {
+        scope: Scope { account: spec.account.clone(), region: spec.region.clone() },
+        group: spec.log_group.clone(),
+        stream: log_stream.to_owned(),
+        function: Some(spec.function_name.to_string()),
+        ingested: now(),
+        events: events.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
     }
 }
 

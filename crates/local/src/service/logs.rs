@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::mpsc;
 
-use super::{Cloud, LogsError, now, pattern::Pattern};
+use super::{Cloud, LogsError, invoke::of_environment, now, pattern::Pattern};
+use crate::sandbox::LateLog;
 use crate::store::{
     EVENT_BYTES, LogEventRecord, LogGroupRecord, LogGroupSettings, LogQuery, LogStreamQuery, LogStreamRecord,
     NewLogEvents, Scope, Store, StoreError,
@@ -55,6 +56,14 @@ impl LogSink {
     /// Leaves events to be written.
     pub(super) fn add(&self, events: NewLogEvents) {
         let _ = self.sender.send(Message::Events(events));
+    }
+
+    /// Where environments leave lines that belong to no answer.
+    pub(super) fn of_environments(&self) -> LateLog {
+        let sender = self.sender.clone();
+        LateLog::new(move |spec, log_stream, events| {
+            let _ = sender.send(Message::Events(of_environment(spec, log_stream, &events)));
+        })
     }
 
     /// Waits until everything left so far is written, so that a reader sees it.

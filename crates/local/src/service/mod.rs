@@ -108,6 +108,7 @@ impl Cloud {
     ) -> Result<Arc<Self>, StoreError> {
         let logs = LogSink::start(&store);
         let events = EventQueue::open(&store, event_speed)?;
+        sandbox.set_late_log(logs.of_environments());
         let cloud = Arc::new(Self {
             store,
             sandbox,

@@ -2,7 +2,9 @@
 #![allow(missing_docs, reason = "tests document themselves by their names")]
 
 mod errors;
+mod extensions;
 mod host;
 mod inside;
 mod life;
+mod log_formats;
 mod support;
