@@ -58,7 +58,7 @@ pub(super) struct Environment {
     exchange: Arc<Exchange>,
     events: mpsc::UnboundedReceiver<RuntimeEvent>,
     server: Server,
-    log_stream: String,
+    log_stream: Arc<str>,
     phase: Phase,
     peak_kb: u64,
     measured: Option<Instant>,
@@ -102,8 +102,9 @@ impl Environment {
         };
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
-        let log_stream = log_stream(&spec.version);
-        let (cell, output) = host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
+        let log_stream: Arc<str> = log_stream(&spec.version).into();
+        let (cell, output) =
+            host.cell(Arc::clone(&spec), log_stream.to_string(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let exchange = Arc::new(exchange);
         let serving = runtime_api::serve(listener, Arc::clone(&exchange), host.admission(&cell));
@@ -388,8 +389,8 @@ impl Environment {
         Outcome {
             payload,
             function_error: failed.then(|| "Unhandled".into()),
-            log,
-            log_stream: self.log_stream.clone(),
+            log: Arc::new(log),
+            log_stream: Arc::clone(&self.log_stream),
             report,
             tail_from,
         }

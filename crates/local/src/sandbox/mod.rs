@@ -118,9 +118,9 @@ pub struct Outcome {
     /// `Unhandled` when the payload is an error.
     pub function_error: Option<String>,
     /// The log, from `INIT_START` (first call of an environment only) to `REPORT`.
-    pub log: Vec<LogEvent>,
+    pub log: Arc<Vec<LogEvent>>,
     /// The log stream of the environment that ran the call.
-    pub log_stream: String,
+    pub log_stream: Arc<str>,
     /// The figures of the `REPORT` line.
     pub report: Report,
     /// Index in `log` of the first event that belongs to the invocation and not to the init phase.

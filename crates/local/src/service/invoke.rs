@@ -10,13 +10,12 @@ use bytes::Bytes;
 use layercake_core::{aws::FunctionName, target::Runtime};
 
 use super::{
-    Cloud, FunctionRef, LambdaError,
+    CallLog, Cloud, FunctionRef, LambdaError,
     functions::{function_arn, unpack},
-    now,
 };
 use crate::{
     sandbox::{Call, EnvironmentSpec, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
+    store::{FunctionRecord, Scope, State, StoreError, TreePin},
 };
 
 /// How long a throttled event waits before it is tried again.
@@ -112,13 +111,10 @@ impl Cloud {
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, &record).await?;
         let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
-        self.logs.add(NewLogEvents {
-            scope: scope.clone(),
-            group: record.running().logging.group.clone(),
-            stream: outcome.log_stream.clone(),
-            function: Some(prepared.spec.function_name.to_string()),
-            ingested: now(),
-            events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
+        self.logs.add(CallLog {
+            environment: Arc::clone(&prepared.spec),
+            stream: Arc::clone(&outcome.log_stream),
+            events: Arc::clone(&outcome.log),
         });
         Ok(Invoked { outcome, version: record.version_text() })
     }
