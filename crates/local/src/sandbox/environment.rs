@@ -80,7 +80,7 @@ pub(super) struct Environment {
     /// What a call has left to do after its answer.
     unsettled: Option<Box<extended::Unsettled>>,
     server: Server,
-    log_stream: String,
+    log_stream: Arc<str>,
     phase: Phase,
     peak_kb: u64,
     /// What the processes held of their own when they were measured last.
@@ -141,9 +141,9 @@ impl Environment {
         };
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
-        let log_stream = log_stream(&spec.version);
+        let log_stream: Arc<str> = log_stream(&spec.version).into();
         let Furnished { cell, outputs, extensions: external } =
-            host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
+            host.cell(Arc::clone(&spec), log_stream.to_string(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let extensions = Extensions::new(FunctionIdentity::of(&spec), exchange.events());
         extensions.reset(&external, exchange.events());
@@ -581,8 +581,8 @@ impl Environment {
         Outcome {
             payload: ended.verdict.payload,
             function_error: ended.verdict.failed.then(|| "Unhandled".into()),
-            log,
-            log_stream: self.log_stream.clone(),
+            log: Arc::new(log),
+            log_stream: Arc::clone(&self.log_stream),
             report,
             logged: false,
             tail_from,

@@ -131,9 +131,9 @@ pub struct Outcome {
     /// `Unhandled` when the payload is an error.
     pub function_error: Option<String>,
     /// The log, from `INIT_START` (first call of an environment only) to `REPORT`.
-    pub log: Vec<LogEvent>,
+    pub log: Arc<Vec<LogEvent>>,
     /// The log stream of the environment that ran the call.
-    pub log_stream: String,
+    pub log_stream: Arc<str>,
     /// The figures of the `REPORT` line.
     pub report: Report,
     /// Whether the lines went to the late log already, since more of the call follow there.
@@ -150,11 +150,13 @@ pub struct Outcome {
 pub struct LateLog(LateLogTaker);
 
 /// The environment's spec, its log stream, the lines.
-type LateLogTaker = Arc<dyn Fn(&EnvironmentSpec, &str, Vec<LogEvent>) + Send + Sync>;
+type LateLogTaker = Arc<dyn Fn(&Arc<EnvironmentSpec>, &Arc<str>, Arc<Vec<LogEvent>>) + Send + Sync>;
 
 impl LateLog {
     /// Must neither wait nor fail.
-    pub fn new(take: impl Fn(&EnvironmentSpec, &str, Vec<LogEvent>) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        take: impl Fn(&Arc<EnvironmentSpec>, &Arc<str>, Arc<Vec<LogEvent>>) + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(take))
     }
 }

@@ -18,6 +18,7 @@ mod functions;
 mod iam;
 mod invoke;
 mod layers;
+mod log_sink;
 mod logs;
 mod managed_policies;
 mod management;
@@ -60,7 +61,8 @@ pub(crate) use functions::{
 pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::{LayerPages, LayerQuestion, NewLayer};
-pub(crate) use logs::{FilterEvents, GetEvents, LogSink, RETENTION_DAYS, Rejected};
+pub(crate) use log_sink::{CallLog, LogSink};
+pub(crate) use logs::{FilterEvents, GetEvents, RETENTION_DAYS, Rejected};
 pub(crate) use managed_policies::NewPolicy;
 pub(crate) use management::RuntimeManagement;
 pub(crate) use mappings::{Duplicate, Mapping, MappingFault, MappingRequest, Source as EventSource};
