@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
     net::{TcpListener, unix::pipe},
     sync::mpsc,
@@ -16,7 +17,7 @@ use tokio::{
 use super::{
     Call, EnvironmentSpec, Outcome, SandboxError,
     cell_event::{CellEvent, Exit},
-    exchange::{Delivery, Exchange, RuntimeEvent},
+    exchange::{Delivery, Exchange, Responder, RuntimeEvent, StreamEnd},
     failure,
     host::{Cell, Host},
     log::{Log, Report, now_ms},
@@ -88,7 +89,12 @@ enum Failure {
 enum Answer {
     Response(Bytes),
     HandlerError(Bytes),
-    TooLarge,
+    /// More than this many bytes.
+    TooLarge(u64),
+    /// The caller has it already.
+    Streamed,
+    /// A streamed answer broke off, and its runtime lives.
+    Truncated,
     Failure(Failure),
 }
 
@@ -140,6 +146,16 @@ impl Environment {
                 Some(_) => return true,
             }
         }
+    }
+
+    /// Hands the answer of the next call on as it comes.
+    pub(super) fn stream_to(&self, responder: Responder) {
+        self.exchange.stream_to(responder);
+    }
+
+    /// Ends what [`Environment::stream_to`] began.
+    pub(super) fn end_stream(&self) {
+        self.exchange.end_stream();
     }
 
     /// Runs one call.
@@ -228,12 +244,27 @@ impl Environment {
             let failure = match self.watch(deadline, log).await? {
                 Happened::Runtime(RuntimeEvent::Answered(payload)) => return Ok(Answer::Response(payload)),
                 Happened::Runtime(RuntimeEvent::Failed(payload)) => return Ok(Answer::HandlerError(payload)),
-                Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge),
+                Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge(SYNC_RESPONSE_BYTES)),
+                Happened::Runtime(RuntimeEvent::Streamed(end)) => match end {
+                    StreamEnd::Whole => return Ok(Answer::Streamed),
+                    StreamEnd::Failed(payload) => return Ok(Answer::HandlerError(payload)),
+                    StreamEnd::TooLarge => return Ok(Answer::TooLarge(STREAMED_RESPONSE_BYTES)),
+                    // Most often because the runtime has died, which is the better news.
+                    StreamEnd::Truncated => {
+                        let soon = (Instant::now() + DRAIN_TIMEOUT).min(deadline);
+                        match self.watch(soon, log).await? {
+                            Happened::Exited(exit) => Failure::Exited(exit),
+                            _ => return Ok(Answer::Truncated),
+                        }
+                    }
+                },
                 Happened::Runtime(RuntimeEvent::Asked | RuntimeEvent::InitFailed { .. }) => continue,
                 Happened::Exited(exit) => Failure::Exited(exit),
                 Happened::TimedOut => Failure::TimedOut,
             };
             if matches!(failure, Failure::TimedOut) {
+                // A caller that reads slowly must not hold the runtime's connection now.
+                self.end_stream();
                 self.measure();
                 self.stop(log).await?;
             }
@@ -278,7 +309,8 @@ impl Environment {
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.exchange.disconnected()).await;
         self.drain(log);
         match self.events.try_recv() {
-            Ok(event) if !matches!(event, RuntimeEvent::Asked) => Happened::Runtime(event),
+            Ok(RuntimeEvent::Asked | RuntimeEvent::Streamed(StreamEnd::Truncated)) => Happened::Exited(exit),
+            Ok(event) => Happened::Runtime(event),
             _ => Happened::Exited(exit),
         }
     }
@@ -359,7 +391,11 @@ impl Environment {
         let (payload, failed, status, error_type) = match answer {
             Answer::Response(payload) => (payload, false, None, None),
             Answer::HandlerError(payload) => (payload, true, None, None),
-            Answer::TooLarge => (failure::too_large_error(), true, None, None),
+            Answer::TooLarge(limit) => (failure::too_large_error(limit), true, None, None),
+            Answer::Streamed => (Bytes::new(), false, None, None),
+            Answer::Truncated => {
+                (failure::truncated_error(request_id), true, Some("error"), Some(failure::TRUNCATED.into()))
+            }
             Answer::Failure(Failure::Init { payload, error_type }) => {
                 (payload, true, Some("error"), Some(error_type))
             }
