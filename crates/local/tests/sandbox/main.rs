@@ -5,4 +5,5 @@ mod errors;
 mod host;
 mod inside;
 mod life;
+mod streaming;
 mod support;
