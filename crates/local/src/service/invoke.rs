@@ -112,15 +112,20 @@ impl Cloud {
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, &record).await?;
         let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
+        self.keep_log(scope, &record, &outcome);
+        Ok(Invoked { outcome, version: record.version_text() })
+    }
+
+    /// Keeps the log of a call that has ended.
+    pub(super) fn keep_log(&self, scope: &Scope, record: &FunctionRecord, outcome: &Outcome) {
         self.logs.add(NewLogEvents {
             scope: scope.clone(),
             group: record.running().logging.group.clone(),
             stream: outcome.log_stream.clone(),
-            function: Some(prepared.spec.function_name.to_string()),
+            function: Some(record.name.to_string()),
             ingested: now(),
             events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
         });
-        Ok(Invoked { outcome, version: record.version_text() })
     }
 
     pub(super) async fn prepare(

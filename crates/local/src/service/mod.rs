@@ -28,8 +28,10 @@ mod pattern;
 mod policies;
 mod settings;
 mod settings_error;
+mod streaming;
 mod tags;
 mod uploads;
+mod url_access;
 mod urls;
 mod version_id;
 
@@ -68,9 +70,12 @@ pub(crate) use objects::{
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
 pub(crate) use settings_error::SettingsError;
+pub(crate) use streaming::{InvokedStreaming, StreamedEnd};
 pub(crate) use tags::Taggable;
 pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
-pub(crate) use urls::{FunctionUrl, UrlChanges};
+#[cfg(test)]
+pub(crate) use urls::UrlConfig;
+pub(crate) use urls::{FunctionUrl, UrlChanges, UrlOwners, UrlTarget};
 
 use crate::{
     RetiredRuntimes,
@@ -89,6 +94,7 @@ pub(crate) struct Cloud {
     pub(crate) logs: LogSink,
     /// How many calls of each function run, which reserved concurrency bounds.
     pub(crate) running: RunningCalls,
+    pub(crate) url_owners: UrlOwners,
 }
 
 impl Cloud {
@@ -109,6 +115,7 @@ impl Cloud {
             layer_pages: LayerPages::default(),
             logs,
             running: RunningCalls::default(),
+            url_owners: UrlOwners::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);
