@@ -80,9 +80,7 @@ pub(super) async fn refuse_web_pages(
 ) -> Response {
     match fault(&hosts, request.headers(), request.uri()) {
         None => next.run(request).await,
-        Some(FOREIGN_ORIGIN | FOREIGN_SITE)
-            if Addressed::of(request.headers(), request.uri()).is_some() =>
-        {
+        Some(FOREIGN_ORIGIN | FOREIGN_SITE) if Addressed::of(request.headers(), request.uri()).is_some() => {
             request.extensions_mut().insert(ForeignPage);
             next.run(request).await
         }

@@ -77,7 +77,9 @@ impl Links {
     pub(super) fn to_function(&self, id: &str, region: &Region) -> String {
         let authority = self.endpoint.strip_prefix("http://").unwrap_or(&self.endpoint);
         let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, format!(":{port}")),
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (host, format!(":{port}"))
+            }
             _ => (authority, String::new()),
         };
         let is_plain = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();

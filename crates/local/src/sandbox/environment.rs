@@ -244,7 +244,9 @@ impl Environment {
             let failure = match self.watch(deadline, log).await? {
                 Happened::Runtime(RuntimeEvent::Answered(payload)) => return Ok(Answer::Response(payload)),
                 Happened::Runtime(RuntimeEvent::Failed(payload)) => return Ok(Answer::HandlerError(payload)),
-                Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge(SYNC_RESPONSE_BYTES)),
+                Happened::Runtime(RuntimeEvent::TooLarge) => {
+                    return Ok(Answer::TooLarge(SYNC_RESPONSE_BYTES));
+                }
                 Happened::Runtime(RuntimeEvent::Streamed(end)) => match end {
                     StreamEnd::Whole => return Ok(Answer::Streamed),
                     StreamEnd::Failed(payload) => return Ok(Answer::HandlerError(payload)),

@@ -255,7 +255,9 @@ impl Connection<'_> {
                 Body::Failed(payload) => self.exchange.fail(self.generation, id, payload),
             },
             ("POST", ["2018-06-01", "runtime", "invocation", id, "error"]) => match body {
-                Body::Whole(payload) | Body::Failed(payload) => self.exchange.fail(self.generation, id, payload),
+                Body::Whole(payload) | Body::Failed(payload) => {
+                    self.exchange.fail(self.generation, id, payload)
+                }
                 Body::TooLarge => self.exchange.answer(self.generation, id, None),
             },
             ("POST", ["2018-06-01", "runtime", "init", "error"]) => match body {
@@ -333,11 +335,9 @@ impl Connection<'_> {
             }
             Refusal::TooLarge => too_large(SYNC_RESPONSE_BYTES),
             Refusal::StreamTooLarge => too_large(STREAMED_RESPONSE_BYTES),
-            Refusal::Truncated => (
-                "400 Bad Request",
-                "HTTP request detected as truncated".to_owned(),
-                "TruncatedHTTPRequest",
-            ),
+            Refusal::Truncated => {
+                ("400 Bad Request", "HTTP request detected as truncated".to_owned(), "TruncatedHTTPRequest")
+            }
             Refusal::InvalidResponseMode => (
                 "400 Bad Request",
                 "Invalid function response mode".to_owned(),

@@ -56,7 +56,8 @@ impl Asked<'_> {
     fn is_allowed(&self, policy: Option<&Value>, action: &str) -> bool {
         let statements = policy.and_then(|policy| policy["Statement"].as_array());
         let about = |statement: &&Value| {
-            any(&statement["Action"], |pattern| fits(pattern, action)) && self.is_meant(&statement["Principal"])
+            any(&statement["Action"], |pattern| fits(pattern, action))
+                && self.is_meant(&statement["Principal"])
         };
         let mut allowed = self.is_own;
         for statement in statements.into_iter().flatten().filter(about) {
@@ -170,11 +171,17 @@ mod tests {
         assert_eq!(check("NONE", None, &json!([url(&all, "NONE")])), "lambda:InvokeFunction");
         assert_eq!(check("NONE", None, &json!([function(&all)])), "lambda:InvokeFunctionUrl");
         assert_eq!(check("NONE", None, &both), "nothing is missing");
-        assert_eq!(check("NONE", None, &json!([url(&all, "AWS_IAM"), function(&all)])), "lambda:InvokeFunctionUrl");
+        assert_eq!(
+            check("NONE", None, &json!([url(&all, "AWS_IAM"), function(&all)])),
+            "lambda:InvokeFunctionUrl"
+        );
         let wide = json!([{ "Effect": "Allow", "Principal": { "AWS": "*" }, "Action": ["lambda:Invoke*"] }]);
         assert_eq!(check("NONE", None, &wide), "nothing is missing");
         let some = json!({ "AWS": "arn:aws:iam::222222222222:root" });
-        assert_eq!(check("NONE", None, &json!([url(&some, "NONE"), function(&some)])), "lambda:InvokeFunctionUrl");
+        assert_eq!(
+            check("NONE", None, &json!([url(&some, "NONE"), function(&some)])),
+            "lambda:InvokeFunctionUrl"
+        );
         let organization = json!([{
             "Effect": "Allow", "Principal": "*", "Action": "lambda:*",
             "Condition": { "StringEquals": { "aws:PrincipalOrgID": "o-1" } },
@@ -186,7 +193,8 @@ mod tests {
     fn other_accounts_need_them_too_and_the_own_one_does_not() {
         assert_eq!(check("AWS_IAM", Some("111111111111"), &json!([])), "nothing is missing");
         assert_eq!(check("AWS_IAM", Some("222222222222"), &json!([])), "lambda:InvokeFunctionUrl");
-        for named in ["222222222222", "arn:aws:iam::222222222222:root", "arn:aws:iam::222222222222:user/ann"] {
+        for named in ["222222222222", "arn:aws:iam::222222222222:root", "arn:aws:iam::222222222222:user/ann"]
+        {
             let named = json!({ "AWS": named });
             let both = json!([url(&named, "AWS_IAM"), function(&named)]);
             assert_eq!(check("AWS_IAM", Some("222222222222"), &both), "nothing is missing");

@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn what_is_no_preflight_goes_to_the_function() {
         let cors = Cors::of(Some(&json!({ "AllowOrigins": ["*"] }))).expect("settings");
-        let (parts, ()) = http::Request::builder().method("OPTIONS").body(()).expect("a request").into_parts();
+        let (parts, ()) =
+            http::Request::builder().method("OPTIONS").body(()).expect("a request").into_parts();
         assert!(cors.preflight(&parts).is_none());
         assert!(Cors::of(None).is_none());
     }

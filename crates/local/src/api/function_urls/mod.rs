@@ -24,7 +24,8 @@ use layercake_core::{
 
 use self::{cors::Cors, event::Asker};
 use super::{
-    Api, AwsError, Credential, Service, answer, error::Style, guard::ForeignPage, lambda, read_body, signature,
+    Api, AwsError, Credential, Service, answer, error::Style, guard::ForeignPage, lambda, read_body,
+    signature,
 };
 use crate::{
     Signatures, sandbox,
@@ -86,8 +87,7 @@ pub(super) async fn answer_request(
                 Some(response) => response,
                 None => {
                     let origin = asked.parts.headers.get(header::ORIGIN).cloned();
-                    let mut response =
-                        asked.called(&target, body).await.unwrap_or_else(|refusal| *refusal);
+                    let mut response = asked.called(&target, body).await.unwrap_or_else(|refusal| *refusal);
                     if let (Some(cors), Some(origin)) = (cors, origin) {
                         cors.allow(&origin, response.headers_mut());
                     }
@@ -167,11 +167,7 @@ impl Asked<'_> {
     }
 
     /// Lets in who may call, and says who it is where that matters.
-    async fn admitted(
-        &self,
-        target: &UrlTarget,
-        body: Body,
-    ) -> Result<(Option<Asker>, Body), Box<Response>> {
+    async fn admitted(&self, target: &UrlTarget, body: Body) -> Result<(Option<Asker>, Body), Box<Response>> {
         let (asker, body) = match target.config.auth.as_str() {
             "AWS_IAM" => self.identified(body).await.map(|(asker, body)| (Some(asker), body))?,
             _ => (None, body),
@@ -207,7 +203,8 @@ impl Asked<'_> {
             };
         }
         // Nobody verifies who it is, so a page of another site could say that it is anybody.
-        if credential.service() != Some(Service::Lambda) || self.parts.extensions.get::<ForeignPage>().is_some()
+        if credential.service() != Some(Service::Lambda)
+            || self.parts.extensions.get::<ForeignPage>().is_some()
         {
             return Err(self.forbidden());
         }
@@ -227,7 +224,8 @@ impl Asked<'_> {
     }
 
     async fn streamed(&self, target: &UrlTarget, call: sandbox::Call) -> Result<Response, Box<Response>> {
-        let invoked = Arc::clone(&self.api.cloud).invoke_streaming(&target.scope, &target.function, call).await;
+        let invoked =
+            Arc::clone(&self.api.cloud).invoke_streaming(&target.scope, &target.function, call).await;
         let InvokedStreaming { head, body, end, .. } = invoked.map_err(|error| self.refusal(error))?;
         let response = match head {
             Some(head) => response::of_stream(head, body, end).await,
@@ -272,7 +270,12 @@ mod tests {
         insta::assert_snapshot!(check("abc.lambda-url.eu-west-1.localhost:4566"), @"abc eu-west-1 abc.lambda-url.eu-west-1.localhost Some(4566)");
         insta::assert_snapshot!(check("ABC.lambda-url.us-east-1.cloud.example"), @"abc us-east-1 abc.lambda-url.us-east-1.cloud.example None");
         insta::assert_snapshot!(check("abc.lambda-url.us-east-1.on.aws"), @"abc us-east-1 abc.lambda-url.us-east-1.on.aws None");
-        for host in ["localhost", "bucket.localhost:1", "a.b.lambda-url.us-east-1.localhost", "abc.lambda-url.localhost"] {
+        for host in [
+            "localhost",
+            "bucket.localhost:1",
+            "a.b.lambda-url.us-east-1.localhost",
+            "abc.lambda-url.localhost",
+        ] {
             assert_eq!(check(host), "", "{host}");
         }
     }

@@ -66,7 +66,11 @@ enum Log {
 /// How far an answer is.
 enum Stage {
     /// The body may go on.
-    Body { body: ResponseBody, end: StreamedEnd, answered: bool },
+    Body {
+        body: ResponseBody,
+        end: StreamedEnd,
+        answered: bool,
+    },
     /// Only this message is left.
     Last(Vec<u8>),
     Over,

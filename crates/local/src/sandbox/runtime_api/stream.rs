@@ -161,7 +161,10 @@ mod tests {
         net::{TcpListener, TcpStream},
     };
 
-    use super::{super::{Admission, serve}, *};
+    use super::{
+        super::{Admission, serve},
+        *,
+    };
     use crate::sandbox::exchange::{Delivery, Exchange, Responder};
 
     const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n";
@@ -280,7 +283,10 @@ mod tests {
         [Asked, Failed(b"{\"errorType\":\"Runtime.InvalidResponseModeHeader\",\"errorMessage\":\"Invalid function response mode\"}")]
         "#);
         let said = check(true, other.replace("id-1", "id-2").as_bytes()).await;
-        assert!(said.contains(r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#), "{said}");
+        assert!(
+            said.contains(r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#),
+            "{said}"
+        );
     }
 
     #[tokio::test]
