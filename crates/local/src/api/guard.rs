@@ -65,6 +65,12 @@ impl Hosts {
     }
 }
 
+/// Our own paths are no function's, whatever the name of the host.
+fn is_for_a_function(request: &Request) -> bool {
+    Addressed::of(request.headers(), request.uri()).is_some()
+        && !request.uri().path().starts_with("/_layercake/")
+}
+
 /// A request to a function URL that a web page of another site sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ForeignPage;
@@ -80,7 +86,7 @@ pub(super) async fn refuse_web_pages(
 ) -> Response {
     match fault(&hosts, request.headers(), request.uri()) {
         None => next.run(request).await,
-        Some(FOREIGN_ORIGIN | FOREIGN_SITE) if Addressed::of(request.headers(), request.uri()).is_some() => {
+        Some(FOREIGN_ORIGIN | FOREIGN_SITE) if is_for_a_function(&request) => {
             request.extensions_mut().insert(ForeignPage);
             next.run(request).await
         }

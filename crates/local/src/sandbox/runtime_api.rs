@@ -416,7 +416,7 @@ fn parse_head(bytes: &[u8]) -> Option<Head> {
         } else if name.eq_ignore_ascii_case("lambda-runtime-function-error-type") {
             head.error_type = value.to_owned();
         } else if name.eq_ignore_ascii_case("lambda-runtime-function-response-mode") {
-            head.response_mode = Some(value.to_owned());
+            head.response_mode = Some(value.to_owned()).filter(|mode| !mode.is_empty());
         }
     }
     if head.response_mode.is_some() {

@@ -317,7 +317,15 @@ def response_streams():
     assert last["InvokeComplete"]["ErrorCode"] == "Unhandled"
     assert "Runtime exited with error: exit status 3" in last["InvokeComplete"]["ErrorDetails"], last
     # A caller that wants its answer in one piece gets it so.
-    assert lam.invoke(FunctionName="f", Payload='{"how": ""}')["Payload"].read() == b"onetwo"
+    whole = lam.invoke(FunctionName="f", Payload='{"how": ""}', LogType="Tail")
+    assert whole["Payload"].read() == b"onetwo"
+    headers = whole["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-amz-executed-version"] == "$LATEST" and headers["x-amzn-remapped-content-length"] == "0"
+    assert headers["content-type"] == "application/json" and headers["x-amzn-trace-id"].startswith("Root=1-")
+    assert headers["x-amzn-requestid"].encode() in base64.b64decode(headers["x-amz-log-result"])
+    failed = lam.invoke(FunctionName="f", Payload='{"how": "fail"}')
+    assert failed["FunctionError"] == "Unhandled" and json.loads(failed["Payload"].read()) == {"errorType": "Runtime.Midway"}
+    assert "x-amz-log-result" not in failed["ResponseMetadata"]["HTTPHeaders"]
 
     dry = lam.invoke_with_response_stream(FunctionName="f", InvocationType="DryRun")
     assert dry["StatusCode"] == 204

@@ -13,9 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The settings of a function URL. None of them means nothing is allowed.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
 pub(super) struct Cors {
     allow_credentials: bool,
     allow_headers: Vec<String>,
@@ -105,7 +104,7 @@ mod tests {
     }
 
     /// The headers of the answer to a preflight that asks for PUT with `date`.
-    fn preflight(config: Value, origin: &str) -> String {
+    fn preflight(config: &Value, origin: &str) -> String {
         let (parts, ()) = http::Request::builder()
             .method("OPTIONS")
             .header("origin", origin)
@@ -114,7 +113,7 @@ mod tests {
             .body(())
             .expect("a request")
             .into_parts();
-        let cors = Cors::of(Some(&config)).expect("settings");
+        let cors = Cors::of(Some(config)).expect("settings");
         lines(cors.preflight(&parts).expect("a preflight").headers())
     }
 
@@ -124,7 +123,7 @@ mod tests {
             "AllowCredentials": true, "AllowHeaders": ["date", "keep-alive"], "AllowMethods": ["GET", "PUT"],
             "AllowOrigins": ["https://a.example", "https://b.example"], "ExposeHeaders": ["x"], "MaxAge": 60,
         });
-        insta::assert_snapshot!(preflight(all.clone(), "https://b.example"), @r"
+        insta::assert_snapshot!(preflight(&all, "https://b.example"), @r"
         content-type: application/json
         access-control-allow-origin: https://b.example
         vary: Origin
@@ -134,16 +133,16 @@ mod tests {
         access-control-allow-headers: date,keep-alive
         access-control-max-age: 60
         ");
-        insta::assert_snapshot!(preflight(all, "https://c.example"), @"content-type: application/json");
+        insta::assert_snapshot!(preflight(&all, "https://c.example"), @"content-type: application/json");
         let any = json!({ "AllowHeaders": ["*"], "AllowMethods": ["*"], "AllowOrigins": ["*"] });
-        insta::assert_snapshot!(preflight(any, "null"), @r"
+        insta::assert_snapshot!(preflight(&any, "null"), @r"
         content-type: application/json
         access-control-allow-origin: null
         vary: Origin
         access-control-allow-methods: PUT
         access-control-allow-headers: date,x-mine
         ");
-        insta::assert_snapshot!(preflight(json!({}), "null"), @"content-type: application/json");
+        insta::assert_snapshot!(preflight(&json!({}), "null"), @"content-type: application/json");
     }
 
     #[test]

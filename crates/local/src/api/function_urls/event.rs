@@ -46,7 +46,7 @@ pub(super) fn event(
     target: &UrlTarget,
     asker: Option<&Asker>,
     body: &[u8],
-    named: Named<'_>,
+    named: &Named<'_>,
 ) -> Value {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
@@ -60,7 +60,7 @@ pub(super) fn event(
     if !cookies.is_empty() {
         event["cookies"] = cookies.into();
     }
-    event["headers"] = headers(&parts.headers, addressed, &named).into();
+    event["headers"] = headers(&parts.headers, addressed, named).into();
     let parameters = parameters(query);
     if !parameters.is_empty() {
         event["queryStringParameters"] = parameters.into();
@@ -208,7 +208,7 @@ mod tests {
             source: [127, 0, 0, 1].into(),
             time: "2020-03-12T19:03:58.390Z".parse().expect("a time"),
         };
-        format!("{:#}", event(&parts, &addressed, &target, asker, body, named))
+        format!("{:#}", event(&parts, &addressed, &target, asker, body, &named))
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request},
-    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts, uri::Authority},
     response::Response,
 };
 use bytes::Bytes;
@@ -47,7 +47,7 @@ impl Addressed {
     /// Reads the name of the host; nothing when it is not that of a function URL.
     pub(super) fn of(headers: &HeaderMap, uri: &Uri) -> Option<Self> {
         let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-        let authority = host.or_else(|| uri.authority().map(|authority| authority.as_str()))?;
+        let authority = host.or_else(|| uri.authority().map(Authority::as_str))?;
         let (id, rest) = authority.split_once(".lambda-url.")?;
         let (region, _) = rest.split_once('.')?;
         if id.is_empty() || id.contains('.') {
@@ -135,7 +135,7 @@ impl Asked<'_> {
             .await
             .map_err(|error| self.refusal(AwsError::user(400, "BadRequestException", error.to_string())))?
             .map_err(|count| self.too_large(count))?;
-        let event = event::event(&self.parts, &self.addressed, target, asker.as_ref(), &body, self.named());
+        let event = event::event(&self.parts, &self.addressed, target, asker.as_ref(), &body, &self.named());
         let payload = Bytes::from(event.to_string());
         if payload.len() > limit {
             return Err(self.too_large(payload.len() as u64));
