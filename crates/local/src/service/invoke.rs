@@ -93,14 +93,19 @@ impl Cloud {
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, record).await?;
         let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
+        self.keep_log(&prepared.spec, &outcome);
+        Ok(Invoked { outcome, version: record.version_text() })
+    }
+
+    /// Keeps the log of a call that has ended.
+    pub(super) fn keep_log(&self, environment: &Arc<EnvironmentSpec>, outcome: &Outcome) {
         if !outcome.logged {
             self.logs.add(CallLog {
-                environment: Arc::clone(&prepared.spec),
+                environment: Arc::clone(environment),
                 stream: Arc::clone(&outcome.log_stream),
                 events: Arc::clone(&outcome.log),
             });
         }
-        Ok(Invoked { outcome, version: record.version_text() })
     }
 
     pub(super) async fn prepare(

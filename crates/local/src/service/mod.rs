@@ -31,8 +31,10 @@ mod policies;
 mod routes;
 mod settings;
 mod settings_error;
+mod streaming;
 mod tags;
 mod uploads;
+mod url_access;
 mod urls;
 mod version_id;
 
@@ -74,9 +76,12 @@ pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
 pub(crate) use routes::Routes;
 pub(crate) use settings_error::SettingsError;
+pub(crate) use streaming::{InvokedStreaming, StreamedEnd};
 pub(crate) use tags::Taggable;
 pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
-pub(crate) use urls::{FunctionUrl, UrlChanges};
+#[cfg(test)]
+pub(crate) use urls::UrlConfig;
+pub(crate) use urls::{FunctionUrl, UrlChanges, UrlOwners, UrlTarget};
 
 use crate::{
     RetiredRuntimes,
@@ -97,6 +102,7 @@ pub(crate) struct Cloud {
     pub(crate) routes: Routes,
     /// Events that were accepted and have not ended.
     pub(crate) events: EventQueue,
+    pub(crate) url_owners: UrlOwners,
 }
 
 impl Cloud {
@@ -121,6 +127,7 @@ impl Cloud {
             logs,
             routes: Routes::default(),
             events,
+            url_owners: UrlOwners::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);

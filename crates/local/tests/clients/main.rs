@@ -6,6 +6,7 @@ mod boto3;
 mod common;
 mod credentials;
 mod events;
+mod function_urls;
 mod lambda_configs;
 mod neighbours;
 mod s3;

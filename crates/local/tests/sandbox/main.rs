@@ -7,4 +7,5 @@ mod host;
 mod inside;
 mod life;
 mod log_formats;
+mod streaming;
 mod support;
