@@ -93,8 +93,8 @@ impl Cell {
                 step: self.plan.steps.get(step).map(jail::Step::describe).unwrap_or_default(),
                 source: io::Error::from_raw_os_error(errno),
             },
-            Record::ExecFailed { errno } => CellEvent::Failed {
-                step: format!("execute `{}`", self.plan.runtime.program.to_string_lossy()),
+            Record::ExecFailed { errno } => CellEvent::NotExecuted {
+                program: self.plan.runtime.program.to_string_lossy().into_owned(),
                 source: io::Error::from_raw_os_error(errno),
             },
             Record::Exited { wait_status, peak_kb } => CellEvent::Exited {

@@ -16,8 +16,10 @@ pub(super) enum Exit {
 pub(super) enum CellEvent {
     /// The file system stands.
     Ready,
-    /// It could not be set up, or the runtime not executed.
+    /// It could not be set up.
     Failed { step: String, source: io::Error },
+    /// The runtime could not be executed; its end is told next.
+    NotExecuted { program: String, source: io::Error },
     /// The runtime ended and nothing of it is left.
     Exited { exit: Exit, peak_kb: u64 },
     /// The keeper itself is gone.

@@ -37,6 +37,8 @@ pub(super) struct Cell {
     log: OwnedFd,
     scratch: Option<Utf8PathBuf>,
     failed: Option<io::Error>,
+    /// A program that was never executed has not told its end yet.
+    never_ran: bool,
     said_ready: bool,
 }
 
@@ -59,7 +61,19 @@ impl Cell {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         }
         let output = pipe::Receiver::from_owned_fd(read)?;
-        Ok((Self { plan, child: None, group: None, log, scratch, failed: None, said_ready: false }, output))
+        Ok((
+            Self {
+                plan,
+                child: None,
+                group: None,
+                log,
+                scratch,
+                failed: None,
+                never_ran: false,
+                said_ready: false,
+            },
+            output,
+        ))
     }
 
     pub(super) fn run(&mut self) {
@@ -100,7 +114,12 @@ impl Cell {
             return CellEvent::Ready;
         }
         if let Some(source) = self.failed.take() {
-            return CellEvent::Failed { step: format!("execute `{}`", self.plan.program), source };
+            self.never_ran = true;
+            return CellEvent::NotExecuted { program: self.plan.program.clone(), source };
+        }
+        if std::mem::take(&mut self.never_ran) {
+            // As the keeper of a jail does it, whose child ends so.
+            return CellEvent::Exited { exit: Exit::Code(127), peak_kb: 0 };
         }
         let Some(child) = &mut self.child else { return std::future::pending().await };
         let Ok(status) = child.wait().await else { return CellEvent::Gone };

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Call, EnvironmentSpec, Outcome, SandboxError,
     cell_event::{CellEvent, Exit},
+    entrypoint::Entrypoint,
     exchange::{Delivery, Exchange, RuntimeEvent},
     failure,
     host::{Cell, Host},
@@ -52,6 +53,7 @@ enum Phase {
 pub(super) struct Environment {
     spec: Arc<EnvironmentSpec>,
     cell: Cell,
+    entrypoint: Entrypoint,
     output: pipe::Receiver,
     /// Nobody can print any more: the pipe would be ready, and empty, for ever.
     output_ended: bool,
@@ -80,6 +82,8 @@ enum Failure {
         payload: Bytes,
         error_type: String,
     },
+    /// The runtime could not be executed, for this reason.
+    Entrypoint(String),
     Exited(Exit),
     TimedOut,
 }
@@ -103,7 +107,8 @@ impl Environment {
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
         let log_stream = log_stream(&spec.version);
-        let (cell, output) = host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
+        let (cell, entrypoint, output) =
+            host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let exchange = Arc::new(exchange);
         let serving = runtime_api::serve(listener, Arc::clone(&exchange), host.admission(&cell));
@@ -111,6 +116,7 @@ impl Environment {
         Ok(Self {
             spec,
             cell,
+            entrypoint,
             output,
             output_ended: false,
             exchange,
@@ -217,6 +223,7 @@ impl Environment {
                 Failure::Init { payload, error_type }
             }
             Happened::Runtime(_) => Failure::Exited(Exit::Code(0)),
+            Happened::NotExecuted(reason) => Failure::Entrypoint(reason),
             Happened::Exited(exit) => Failure::Exited(exit),
             Happened::TimedOut => Failure::TimedOut,
         };
@@ -230,6 +237,7 @@ impl Environment {
                 Happened::Runtime(RuntimeEvent::Failed(payload)) => return Ok(Answer::HandlerError(payload)),
                 Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge),
                 Happened::Runtime(RuntimeEvent::Asked | RuntimeEvent::InitFailed { .. }) => continue,
+                Happened::NotExecuted(reason) => Failure::Entrypoint(reason),
                 Happened::Exited(exit) => Failure::Exited(exit),
                 Happened::TimedOut => Failure::TimedOut,
             };
@@ -261,6 +269,12 @@ impl Environment {
                 event = self.cell.event() => match event {
                     CellEvent::Ready => {}
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
+                    CellEvent::NotExecuted { program, source } => {
+                        return match self.entrypoint.fault(&source) {
+                            Some(reason) => Ok(Happened::NotExecuted(reason)),
+                            None => Err(SandboxError::Start { step: format!("execute `{program}`"), source }),
+                        };
+                    }
                     CellEvent::Exited { exit, peak_kb } => {
                         return Ok(self.runtime_ended(exit, peak_kb, log).await);
                     }
@@ -291,7 +305,7 @@ impl Environment {
         self.cell.kill();
         loop {
             match self.cell.event().await {
-                CellEvent::Ready => {}
+                CellEvent::Ready | CellEvent::NotExecuted { .. } => {}
                 CellEvent::Exited { exit, peak_kb } => {
                     self.runtime_ended(exit, peak_kb, log).await;
                     return Ok(());
@@ -316,6 +330,7 @@ impl Environment {
         self.stop(log).await?;
         let (status, error_type) = match failure {
             Failure::Init { error_type, .. } => ("error", Some(error_type.as_str())),
+            Failure::Entrypoint(_) => ("error", Some("Runtime.InvalidEntrypoint")),
             Failure::Exited(_) => ("error", Some("Runtime.ExitError")),
             Failure::TimedOut => ("timeout", None),
         };
@@ -363,8 +378,14 @@ impl Environment {
             Answer::Failure(Failure::Init { payload, error_type }) => {
                 (payload, true, Some("error"), Some(error_type))
             }
+            Answer::Failure(Failure::Entrypoint(reason)) => {
+                let error_type = "Runtime.InvalidEntrypoint";
+                log.runtime_failed(request_id, &reason, error_type);
+                let payload = failure::entrypoint_error(request_id, &reason);
+                (payload, true, Some("error"), Some(error_type.into()))
+            }
             Answer::Failure(Failure::Exited(exit)) => {
-                log.exit(request_id, &failure::exit_reason(exit));
+                log.runtime_failed(request_id, &failure::exit_reason(exit), "Runtime.ExitError");
                 (failure::exit_error(request_id, exit), true, Some("error"), Some("Runtime.ExitError".into()))
             }
             Answer::Failure(Failure::TimedOut) => {
@@ -399,6 +420,8 @@ impl Environment {
 /// What a watched runtime did.
 enum Happened {
     Runtime(RuntimeEvent),
+    /// Why, in AWS's words.
+    NotExecuted(String),
     Exited(Exit),
     TimedOut,
 }

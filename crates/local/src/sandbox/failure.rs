@@ -20,6 +20,11 @@ pub(super) fn exit_error(request_id: &str, exit: Exit) -> Bytes {
     payload("Runtime.ExitError", &format!("RequestId: {request_id} Error: {}", exit_reason(exit)))
 }
 
+/// The runtime cannot be executed, or is not there.
+pub(super) fn entrypoint_error(request_id: &str, reason: &str) -> Bytes {
+    payload("Runtime.InvalidEntrypoint", &format!("RequestId: {request_id} Error: {reason}"))
+}
+
 /// `Task timed out …`.
 pub(super) fn timeout_message(timeout: Duration) -> String {
     format!("Task timed out after {:.2} seconds", timeout.as_secs_f64())
@@ -37,8 +42,9 @@ pub(super) fn too_large_error() -> Bytes {
 }
 
 fn payload(error_type: &str, message: &str) -> Bytes {
-    // Neither contains anything that JSON escapes: request ids are UUIDs.
-    Bytes::from(format!(r#"{{"errorType":"{error_type}","errorMessage":"{message}"}}"#))
+    // A message may name a program of an image; the rest contains nothing that JSON escapes.
+    let message = serde_json::Value::from(message);
+    Bytes::from(format!(r#"{{"errorType":"{error_type}","errorMessage":{message}}}"#))
 }
 
 /// The words that Go, in which AWS's supervisor is written, has for a signal.

@@ -13,11 +13,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::net::unix::pipe;
 
 use super::{
-    EnvironmentSpec, RuntimeClient, SandboxError,
+    EnvironmentSpec, FunctionRuntime, RuntimeClient, SandboxError,
     client::{self, ClientFiles},
+    entrypoint::{self, Entrypoint},
     isolation::{self, Isolation, IsolationReport, Means},
     runtime_api::Admission,
-    variables::{Outside, variables},
+    variables::{Contact, Outside, Place, variables},
 };
 use crate::interpreters::{Interpreter, Interpreters};
 
@@ -44,7 +45,7 @@ pub(super) struct Host {
     means: Means,
     pub(super) report: IsolationReport,
     #[cfg(target_os = "linux")]
-    templates: Mutex<HashMap<u8, Arc<Template>>>,
+    templates: Mutex<HashMap<String, Arc<Template>>>,
 }
 
 /// A runtime process, decided but for its place.
@@ -53,6 +54,15 @@ struct Command {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     directory: Utf8PathBuf,
+    entrypoint: Entrypoint,
+}
+
+/// What a function runs on.
+enum Ground<'a> {
+    /// A Python of this machine, with our runtime client.
+    Python { interpreter: &'a Interpreter, client: ClientFiles },
+    /// This machine's system folders.
+    Provided,
 }
 
 fn start(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
@@ -86,38 +96,39 @@ impl Host {
         if self.means.peers { Admission::Own { keeper: cell.keeper() } } else { Admission::Everybody }
     }
 
-    /// A cell for one environment. Its runtime does not run yet.
+    /// A cell for one environment, and what it starts. Its runtime does not run yet.
     pub(super) async fn cell(
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
         log_stream: String,
         runtime_api: String,
-    ) -> Result<(Cell, pipe::Receiver), SandboxError> {
+    ) -> Result<(Cell, Entrypoint, pipe::Receiver), SandboxError> {
         let host = Arc::clone(self);
         // Off the async threads: files are written, and a fork copies the server's page tables.
-        let task = tokio::task::spawn_blocking(move || host.launch(&spec, &log_stream, &runtime_api));
+        let task =
+            tokio::task::spawn_blocking(move || host.launch(&spec, &Contact { log_stream, runtime_api }));
         let launched = task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
-        Cell::attach(launched).map_err(start("read from a process"))
+        let (launched, entrypoint) = launched;
+        let (cell, output) = Cell::attach(launched).map_err(start("read from a process"))?;
+        Ok((cell, entrypoint, output))
     }
 
     fn launch(
         &self,
         spec: &EnvironmentSpec,
-        log_stream: &str,
-        runtime_api: &str,
-    ) -> Result<Launched, SandboxError> {
-        let interpreter = self.interpreters.for_runtime(spec.runtime)?;
-        let client = client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+        contact: &Contact,
+    ) -> Result<(Launched, Entrypoint), SandboxError> {
+        let ground = self.ground(spec)?;
         #[cfg(target_os = "linux")]
         if self.means.root {
-            let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
-            let command = self.inside(spec, &template, &client, log_stream, runtime_api);
+            let template = self.template(&ground).map_err(start("prepare the file system"))?;
+            let command = self.inside(spec, &ground, contact);
             let plan = self.jail(&command, template.steps(spec, self.means));
-            return Cell::launch(plan, None).map_err(start("start a process in new namespaces"));
+            let launched = Cell::launch(plan, None).map_err(start("start a process in new namespaces"))?;
+            return Ok((launched, command.entrypoint));
         }
-        let (command, temporary) = self
-            .outside(spec, interpreter, &client, log_stream, runtime_api)
-            .map_err(start("prepare a folder"))?;
+        let (command, temporary) = self.outside(spec, &ground, contact).map_err(start("prepare a folder"))?;
+        let entrypoint = command.entrypoint.clone();
         #[cfg(target_os = "linux")]
         let plan = self.jail(&command, Vec::new());
         #[cfg(not(target_os = "linux"))]
@@ -127,7 +138,21 @@ impl Host {
             environment: command.environment,
             directory: command.directory,
         };
-        Cell::launch(plan, Some(temporary)).map_err(start("start a process"))
+        let launched = Cell::launch(plan, Some(temporary)).map_err(start("start a process"))?;
+        Ok((launched, entrypoint))
+    }
+
+    /// What a function runs on.
+    fn ground(&self, spec: &EnvironmentSpec) -> Result<Ground<'_>, SandboxError> {
+        match spec.runtime {
+            FunctionRuntime::Python(python) => {
+                let interpreter = self.interpreters.for_runtime(python)?;
+                let client =
+                    client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+                Ok(Ground::Python { interpreter, client })
+            }
+            FunctionRuntime::Provided(_) => Ok(Ground::Provided),
+        }
     }
 
     fn arguments(&self, bootstrap: &str, flags: &[&str]) -> Vec<String> {
@@ -142,52 +167,95 @@ impl Host {
     fn outside(
         &self,
         spec: &EnvironmentSpec,
-        interpreter: &Interpreter,
-        client: &ClientFiles,
-        log_stream: &str,
-        runtime_api: &str,
+        ground: &Ground<'_>,
+        contact: &Contact,
     ) -> io::Result<(Command, Utf8PathBuf)> {
         let temporary = self.work.join("tmp").join(uuid::Uuid::new_v4().simple().to_string());
         fs_err::create_dir_all(&temporary)?;
-        let library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
-        let outside = Outside { library, temporary: temporary.as_str() };
-        let environment = variables(spec, log_stream, runtime_api, Some(&outside)).into_iter().collect();
-        // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
-        let arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
-        let program = interpreter.executable.to_string();
-        Ok((Command { program, arguments, environment, directory: spec.task.clone() }, temporary))
+        let (mut library, mut program, mut arguments, entrypoint);
+        match ground {
+            Ground::Python { interpreter, client } => {
+                library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
+                program = interpreter.executable.to_string();
+                // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
+                arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
+                entrypoint = Entrypoint::Ours;
+                if let Some(wrapper) = entrypoint::wrapper(spec) {
+                    let wrapper = entrypoint::on_this_machine(spec, wrapper);
+                    (program, arguments) = entrypoint::wrapped(&wrapper, program, arguments);
+                }
+            }
+            Ground::Provided => {
+                let inside;
+                (inside, entrypoint) = entrypoint::bootstrap(spec);
+                (library, arguments) = (None, Vec::new());
+                program = entrypoint::on_this_machine(spec, inside);
+            }
+        }
+        let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
+        let environment = variables(spec, contact, &place).into_iter().collect();
+        let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint };
+        Ok((command, temporary))
     }
 }
 
 #[cfg(target_os = "linux")]
 impl Host {
     /// The runtime as an environment with a root of its own sees it.
-    fn inside(
-        &self,
-        spec: &EnvironmentSpec,
-        template: &Template,
-        client: &ClientFiles,
-        log_stream: &str,
-        runtime_api: &str,
-    ) -> Command {
-        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
-        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
-        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+    fn inside(&self, spec: &EnvironmentSpec, ground: &Ground<'_>, contact: &Contact) -> Command {
+        let (program, arguments, entrypoint) = match ground {
+            Ground::Python { interpreter, client } => {
+                let (program, arguments) = self.python_inside(spec, interpreter, client);
+                (program, arguments, Entrypoint::Ours)
+            }
+            Ground::Provided => {
+                let (program, entrypoint) = entrypoint::bootstrap(spec);
+                (program.to_owned(), Vec::new(), entrypoint)
+            }
+        };
         Command {
-            program: template.interpreter(),
-            arguments: self.arguments(&format!("/var/runtime/{name}"), flags),
-            environment: variables(spec, log_stream, runtime_api, None).into_iter().collect(),
+            program,
+            arguments,
+            environment: variables(spec, contact, &Place::Root).into_iter().collect(),
             directory: "/var/task".into(),
+            entrypoint,
         }
     }
 
-    fn template(&self, interpreter: &Interpreter, client: &ClientFiles) -> io::Result<Arc<Template>> {
+    fn python_inside(
+        &self,
+        spec: &EnvironmentSpec,
+        interpreter: &Interpreter,
+        client: &ClientFiles,
+    ) -> (String, Vec<String>) {
+        let program = format!("/var/lang/bin/{}", root::interpreter_name(interpreter));
+        if let Some(wrapper) = entrypoint::wrapper(spec) {
+            // A wrapper is given the command line that it would be given by AWS.
+            let arguments = self.arguments("/var/runtime/bootstrap.py", &[]);
+            return entrypoint::wrapped(wrapper, program, arguments);
+        }
+        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
+        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
+        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+        (program, self.arguments(&format!("/var/runtime/{name}"), flags))
+    }
+
+    fn template(&self, ground: &Ground<'_>) -> io::Result<Arc<Template>> {
+        let name = match ground {
+            Ground::Python { interpreter, .. } => root::interpreter_name(interpreter),
+            Ground::Provided => "provided".to_owned(),
+        };
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(template) = templates.get(&interpreter.version.1) {
+        if let Some(template) = templates.get(&name) {
             return Ok(Arc::clone(template));
         }
-        let template = Arc::new(Template::write(&self.work, interpreter, client, self.means)?);
-        templates.insert(interpreter.version.1, Arc::clone(&template));
+        let template = Arc::new(match ground {
+            Ground::Python { interpreter, client } => {
+                Template::python(&self.work, interpreter, client, self.means)?
+            }
+            Ground::Provided => Template::provided(&self.work, self.means)?,
+        });
+        templates.insert(name, Arc::clone(&template));
         Ok(template)
     }
 

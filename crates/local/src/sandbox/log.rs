@@ -5,8 +5,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use layercake_core::{aws::Region, target::Runtime};
+use layercake_core::aws::Region;
 use sha2::{Digest, Sha256};
+
+use super::FunctionRuntime;
 
 /// The longest event that CloudWatch Logs takes.
 const LONGEST_EVENT: usize = 262_118;
@@ -65,7 +67,7 @@ impl Report {
 }
 
 /// The ARN of the runtime version that functions of this runtime claim to run on.
-pub fn runtime_version_arn(region: &Region, runtime: Runtime) -> String {
+pub fn runtime_version_arn(region: &Region, runtime: FunctionRuntime) -> String {
     let id: String = Sha256::digest(runtime.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("arn:aws:lambda:{region}::runtime:{id}")
 }
@@ -143,11 +145,9 @@ impl Log {
         self.push(now_ms(), line.as_bytes());
     }
 
-    pub(super) fn init_start(&mut self, runtime: Runtime, region: &Region) {
-        let (version, arn) = (runtime.python_version(), runtime_version_arn(region, runtime));
-        self.platform(&format!(
-            "INIT_START Runtime Version: python:{version}.v1\tRuntime Version ARN: {arn}\n"
-        ));
+    pub(super) fn init_start(&mut self, runtime: FunctionRuntime, region: &Region) {
+        let (version, arn) = (runtime.log_name(), runtime_version_arn(region, runtime));
+        self.platform(&format!("INIT_START Runtime Version: {version}.v1\tRuntime Version ARN: {arn}\n"));
     }
 
     pub(super) fn init_report(
@@ -173,9 +173,10 @@ impl Log {
         self.platform(&format!("START RequestId: {request_id} Version: {version}\n"));
     }
 
-    pub(super) fn exit(&mut self, request_id: &str, reason: &str) {
+    /// Why the runtime failed, in the two lines that AWS has for it.
+    pub(super) fn runtime_failed(&mut self, request_id: &str, reason: &str, error_type: &str) {
         self.platform(&format!("RequestId: {request_id} Error: {reason}\n"));
-        self.platform("Runtime.ExitError\n");
+        self.platform(&format!("{error_type}\n"));
     }
 
     pub(super) fn timed_out(&mut self, request_id: &str, message: &str) {

@@ -16,7 +16,6 @@ use camino::Utf8PathBuf;
 use layercake_core::{
     Hint,
     aws::{AccountId, FunctionName, Region},
-    target::Runtime,
 };
 
 use tokio::sync::watch;
@@ -34,9 +33,11 @@ mod cell_event;
 #[cfg(any(test, not(target_os = "linux")))]
 mod cell_plain;
 mod client;
+mod entrypoint;
 mod environment;
 mod exchange;
 mod failure;
+mod function_runtime;
 mod host;
 mod isolation;
 #[cfg(target_os = "linux")]
@@ -50,6 +51,7 @@ mod root;
 mod runtime_api;
 mod variables;
 
+pub use function_runtime::{FunctionRuntime, NotRun, Provided};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use variables::log_group;
@@ -68,8 +70,8 @@ pub struct EnvironmentSpec {
     pub version: String,
     /// The revision id; it changes with each change of code or configuration.
     pub revision: String,
-    /// Which Python.
-    pub runtime: Runtime,
+    /// Which Python, or which system for a `bootstrap`.
+    pub runtime: FunctionRuntime,
     /// `module.function`.
     pub handler: String,
     /// The memory setting.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use layercake_core::{aws::FunctionName, target::Runtime};
+use layercake_core::aws::FunctionName;
 
 use super::{
     Cloud, FunctionRef, LambdaError,
@@ -15,7 +15,7 @@ use super::{
     now,
 };
 use crate::{
-    sandbox::{Call, EnvironmentSpec, Outcome},
+    sandbox::{Call, EnvironmentSpec, FunctionRuntime, Outcome},
     store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
 };
 
@@ -135,7 +135,7 @@ impl Cloud {
         {
             return Ok(Arc::clone(prepared));
         }
-        let runtime: Runtime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
+        let runtime: FunctionRuntime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
             what: format!("running functions of the runtime {}", settings.runtime),
         })?;
         let (task, opt) = self

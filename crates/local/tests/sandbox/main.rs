@@ -5,4 +5,6 @@ mod errors;
 mod host;
 mod inside;
 mod life;
+mod provided;
 mod support;
+mod wrapper;
