@@ -326,6 +326,7 @@ pub(crate) mod tests {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: Interpreters::default(),
+            root: crate::sandbox::RootFileSystem::Host,
             access: Access::default(),
         };
         let cloud = crate::open(&config).expect("a cloud");

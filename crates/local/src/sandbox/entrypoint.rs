@@ -84,6 +84,18 @@ pub(super) fn bootstrap(spec: &EnvironmentSpec) -> (&'static str, Entrypoint) {
     (inside, Entrypoint::Theirs { program: inside.to_owned() })
 }
 
+/// How an image starts its Python: as it says itself, with the handler as the command. AWS's images
+/// say `/lambda-entrypoint.sh`, which heeds a wrapper too.
+#[cfg(target_os = "linux")]
+pub(super) fn of_image(spec: &EnvironmentSpec, entrypoint: &[String]) -> (String, Vec<String>, Entrypoint) {
+    let (program, first) = match entrypoint {
+        [program, first @ ..] => (program.clone(), first.to_vec()),
+        [] => ("/var/runtime/bootstrap".to_owned(), Vec::new()),
+    };
+    let arguments = first.into_iter().chain([spec.handler.clone()]).collect();
+    (program.clone(), arguments, Entrypoint::Theirs { program })
+}
+
 /// The wrapper of a function, where its runtime heeds one: Python 3.8 and later
 /// (runtimes-modify.md of the Developer Guide).
 pub(super) fn wrapper(spec: &EnvironmentSpec) -> Option<&str> {

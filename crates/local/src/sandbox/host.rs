@@ -16,6 +16,7 @@ use super::{
     EnvironmentSpec, FunctionRuntime, RuntimeClient, SandboxError,
     client::{self, ClientFiles},
     entrypoint::{self, Entrypoint},
+    image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
     runtime_api::Admission,
     variables::{Contact, Outside, Place, variables},
@@ -43,6 +44,8 @@ pub(super) struct Host {
     interpreters: Interpreters,
     client: RuntimeClient,
     means: Means,
+    /// Where environments are to run on images.
+    images: Option<Images>,
     pub(super) report: IsolationReport,
     #[cfg(target_os = "linux")]
     templates: Mutex<HashMap<String, Arc<Template>>>,
@@ -63,6 +66,8 @@ enum Ground<'a> {
     Python { interpreter: &'a Interpreter, client: ClientFiles },
     /// This machine's system folders.
     Provided,
+    /// An image.
+    Image(Arc<ImageRoot>),
 }
 
 fn start(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
@@ -75,19 +80,41 @@ impl Host {
         work: Utf8PathBuf,
         interpreters: Interpreters,
         isolation: Isolation,
-        client: RuntimeClient,
+        (client, root): (RuntimeClient, RootFileSystem),
     ) -> Self {
         // What a server that was killed has left behind; the folder is ours alone.
         let _ = fs_err::remove_dir_all(work.join("tmp"));
         let (means, report) = isolation::detect(isolation, &work.join("trial"));
+        let images = match root {
+            RootFileSystem::Host => None,
+            RootFileSystem::Image(source) => Some(Images::new(source, work.join("images"))),
+        };
+        if images.is_some() && !means.root {
+            tracing::warn!(
+                "functions run on this machine's files, not on AWS's images: it gives no file system of their own"
+            );
+        }
         Self {
             work,
             interpreters,
             client,
             means,
+            images: images.filter(|_| means.root),
             report,
             #[cfg(target_os = "linux")]
             templates: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The runtimes whose images could not be had, and why.
+    pub(super) fn missing_images(&self) -> Vec<(FunctionRuntime, String)> {
+        self.images.as_ref().map(Images::failures).unwrap_or_default()
+    }
+
+    /// Fetches nothing any more.
+    pub(super) fn stop_fetching(&self) {
+        if let Some(images) = &self.images {
+            images.stop();
         }
     }
 
@@ -103,10 +130,15 @@ impl Host {
         log_stream: String,
         runtime_api: String,
     ) -> Result<(Cell, Entrypoint, pipe::Receiver), SandboxError> {
+        let image = match &self.images {
+            Some(images) => images.root(spec.runtime).await,
+            None => None,
+        };
         let host = Arc::clone(self);
         // Off the async threads: files are written, and a fork copies the server's page tables.
-        let task =
-            tokio::task::spawn_blocking(move || host.launch(&spec, &Contact { log_stream, runtime_api }));
+        let task = tokio::task::spawn_blocking(move || {
+            host.launch(&spec, image, &Contact { log_stream, runtime_api })
+        });
         let launched = task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
         let (launched, entrypoint) = launched;
         let (cell, output) = Cell::attach(launched).map_err(start("read from a process"))?;
@@ -116,9 +148,13 @@ impl Host {
     fn launch(
         &self,
         spec: &EnvironmentSpec,
+        image: Option<Arc<ImageRoot>>,
         contact: &Contact,
     ) -> Result<(Launched, Entrypoint), SandboxError> {
-        let ground = self.ground(spec)?;
+        let ground = match image {
+            Some(image) => Ground::Image(image),
+            None => self.ground(spec)?,
+        };
         #[cfg(target_os = "linux")]
         if self.means.root {
             let template = self.template(&ground).map_err(start("prepare the file system"))?;
@@ -142,7 +178,7 @@ impl Host {
         Ok((launched, entrypoint))
     }
 
-    /// What a function runs on.
+    /// What a function runs on without an image.
     fn ground(&self, spec: &EnvironmentSpec) -> Result<Ground<'_>, SandboxError> {
         match spec.runtime {
             FunctionRuntime::Python(python) => {
@@ -185,7 +221,8 @@ impl Host {
                     (program, arguments) = entrypoint::wrapped(&wrapper, program, arguments);
                 }
             }
-            Ground::Provided => {
+            // An image needs a root of its own, and so no process outside has one.
+            Ground::Provided | Ground::Image(_) => {
                 let inside;
                 (inside, entrypoint) = entrypoint::bootstrap(spec);
                 (library, arguments) = (None, Vec::new());
@@ -208,15 +245,22 @@ impl Host {
                 let (program, arguments) = self.python_inside(spec, interpreter, client);
                 (program, arguments, Entrypoint::Ours)
             }
-            Ground::Provided => {
+            Ground::Image(image) if matches!(spec.runtime, FunctionRuntime::Python(_)) => {
+                entrypoint::of_image(spec, &image.process.entrypoint)
+            }
+            Ground::Provided | Ground::Image(_) => {
                 let (program, entrypoint) = entrypoint::bootstrap(spec);
                 (program.to_owned(), Vec::new(), entrypoint)
             }
         };
+        let place = match ground {
+            Ground::Image(image) => Place::Image(&image.process.env),
+            Ground::Python { .. } | Ground::Provided => Place::Root,
+        };
         Command {
             program,
             arguments,
-            environment: variables(spec, contact, &Place::Root).into_iter().collect(),
+            environment: variables(spec, contact, &place).into_iter().collect(),
             directory: "/var/task".into(),
             entrypoint,
         }
@@ -244,6 +288,7 @@ impl Host {
         let name = match ground {
             Ground::Python { interpreter, .. } => root::interpreter_name(interpreter),
             Ground::Provided => "provided".to_owned(),
+            Ground::Image(image) => image.id.clone(),
         };
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(template) = templates.get(&name) {
@@ -254,6 +299,7 @@ impl Host {
                 Template::python(&self.work, interpreter, client, self.means)?
             }
             Ground::Provided => Template::provided(&self.work, self.means)?,
+            Ground::Image(image) => Template::image(&self.work, image, self.means)?,
         });
         templates.insert(name, Arc::clone(&template));
         Ok(template)

@@ -39,6 +39,7 @@ mod exchange;
 mod failure;
 mod function_runtime;
 mod host;
+mod image;
 mod isolation;
 #[cfg(target_os = "linux")]
 mod jail;
@@ -52,6 +53,7 @@ mod runtime_api;
 mod variables;
 
 pub use function_runtime::{FunctionRuntime, NotRun, Provided};
+pub use image::{ImageSource, NoRegistry, RootFileSystem};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use variables::log_group;
@@ -208,6 +210,8 @@ pub struct Tuning {
     pub keep_idle: Duration,
     /// What runs inside.
     pub client: RuntimeClient,
+    /// On which files.
+    pub root: RootFileSystem,
 }
 
 impl Default for Tuning {
@@ -217,6 +221,7 @@ impl Default for Tuning {
             patience: Duration::from_secs(900),
             keep_idle: Duration::from_secs(300),
             client: RuntimeClient::Ours,
+            root: RootFileSystem::Host,
         }
     }
 }
@@ -250,7 +255,12 @@ impl Sandbox {
     /// The same, with other knobs.
     pub fn with(config: SandboxConfig, tuning: Tuning) -> Arc<Self> {
         let shared = Arc::new(Shared {
-            host: Arc::new(Host::new(config.work, config.interpreters, config.isolation, tuning.client)),
+            host: Arc::new(Host::new(
+                config.work,
+                config.interpreters,
+                config.isolation,
+                (tuning.client, tuning.root),
+            )),
             pool: Pool::new(tuning.most_environments, tuning.patience),
             keep_idle: tuning.keep_idle,
             stop: watch::Sender::new(false),
@@ -295,8 +305,14 @@ impl Sandbox {
     pub async fn shutdown(&self) {
         let idle = self.shared.pool.close();
         self.shared.stop.send_replace(true);
+        self.shared.host.stop_fetching();
         self.shared.end(idle).await;
         self.shared.pool.empty().await;
+    }
+
+    /// The runtimes that were to run on AWS's images and do not, and why.
+    pub fn missing_images(&self) -> Vec<(FunctionRuntime, String)> {
+        self.shared.host.missing_images()
     }
 
     /// What this host gives and what it does not.

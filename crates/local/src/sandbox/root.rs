@@ -11,6 +11,7 @@ use nix::libc::{self, c_int};
 use super::{
     EnvironmentSpec,
     client::ClientFiles,
+    image::{ImageRoot, LAYOUT_FILES},
     isolation::Means,
     jail::{IdMaps, Identity, Step, attribute},
 };
@@ -110,13 +111,49 @@ impl Template {
         }
         template.system()?;
         template.etc(means)?;
+        template.devices()?;
+        Ok(template)
+    }
+
+    /// The template of an image, whose files stay as they are: what an environment adds to them lies
+    /// in a folder below `work` and is shown in their place.
+    pub(super) fn image(work: &Utf8Path, image: &ImageRoot, means: Means) -> io::Result<Self> {
+        let own = Self { root: work.join("roots").join(format!("image-{}", image.id)), binds: Vec::new() };
+        if own.root.exists() {
+            fs_err::remove_dir_all(&own.root)?;
+        }
+        for folder in ["", "dev", "etc"] {
+            own.folder(folder)?;
+        }
+        own.devices()?;
+        let before = |name: &str| {
+            let mut text = fs_err::read_to_string(image.folder.join(name)).unwrap_or_default();
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text
+        };
+        own.names(means, &before("etc/passwd"), &before("etc/group"))?;
+        let mut binds = vec![(own.root.join("dev"), "dev".to_owned())];
+        for file in LAYOUT_FILES {
+            if own.root.join(file).exists() {
+                binds.push((own.root.join(file), file.to_owned()));
+            }
+        }
+        if Utf8Path::new("/etc/resolv.conf").exists() {
+            binds.push(("/etc/resolv.conf".into(), "etc/resolv.conf".into()));
+        }
+        Ok(Self { root: image.folder.clone(), binds })
+    }
+
+    fn devices(&self) -> io::Result<()> {
         for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
-            template.link(&format!("dev/{name}"), &format!("/proc/self/{target}"))?;
+            self.link(&format!("dev/{name}"), &format!("/proc/self/{target}"))?;
         }
         for device in DEVICES {
-            template.file(&format!("dev/{device}"), "")?;
+            self.file(&format!("dev/{device}"), "")?;
         }
-        Ok(template)
+        Ok(())
     }
 
     fn folder(&self, path: &str) -> io::Result<()> {
@@ -180,19 +217,22 @@ impl Template {
                 }
             }
         }
-        let hosts = fs_err::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".into());
-        self.file("etc/hosts", hosts)?;
-        let (uid, gid) = if means.users { FUNCTION_ID } else { (STRANGER, STRANGER) };
-        self.file(
-            "etc/passwd",
-            format!("root:x:0:0:root:/root:/bin/bash\nsbx_user1051:x:{uid}:{gid}::/home/sbx_user1051:/sbin/nologin\n"),
-        )?;
-        self.file("etc/group", format!("root:x:0:\nsbx_group:x:{gid}:\n"))?;
+        self.names(means, "root:x:0:0:root:/root:/bin/bash\n", "root:x:0:\n")?;
         // A resolver may be rewritten while the server runs (a VPN comes up), so it is no copy.
         if Utf8Path::new("/etc/resolv.conf").exists() {
             self.bind(Utf8Path::new("/etc/resolv.conf"), "etc/resolv.conf")?;
         }
         Ok(())
+    }
+
+    /// The names of hosts, and of users after those that are there.
+    fn names(&self, means: Means, users: &str, groups: &str) -> io::Result<()> {
+        let hosts = fs_err::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".into());
+        self.file("etc/hosts", hosts)?;
+        let (uid, gid) = if means.users { FUNCTION_ID } else { (STRANGER, STRANGER) };
+        let own = format!("sbx_user1051:x:{uid}:{gid}::/home/sbx_user1051:/sbin/nologin\n");
+        self.file("etc/passwd", format!("{users}{own}"))?;
+        self.file("etc/group", format!("{groups}sbx_group:x:{gid}:\n"))
     }
 
     /// An interpreter finds its library relative to itself, so one put together at `/var/lang`

@@ -18,6 +18,8 @@ pub(super) enum Place<'a> {
     Root,
     /// This machine's files as they are.
     Machine(Outside<'a>),
+    /// An image, with the variables that it sets.
+    Image(&'a [String]),
 }
 
 /// Where things are for a process that has no root of its own.
@@ -49,10 +51,11 @@ pub(super) fn variables(
     contact: &Contact,
     place: &Place<'_>,
 ) -> BTreeMap<String, String> {
-    let python = matches!(spec.runtime, FunctionRuntime::Python(_));
+    // An image's own start script does for its Python what is done here for this machine's.
+    let python = matches!(spec.runtime, FunctionRuntime::Python(_)) && !matches!(place, Place::Image(_));
     let outside = match place {
         Place::Machine(outside) => Some(outside),
-        Place::Root => None,
+        Place::Root | Place::Image(_) => None,
     };
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
@@ -78,6 +81,10 @@ pub(super) fn variables(
         // bootstrap takes it away again.
         set("LC_CTYPE", "C.UTF-8");
         set("_LAYERCAKE_LC_CTYPE", "1");
+    }
+    if let Place::Image(own) = place {
+        let pairs = own.iter().filter_map(|pair| pair.split_once('='));
+        all.extend(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
     all.extend(spec.variables.clone());
 

@@ -32,6 +32,7 @@ fn server() {
         account: layercake_local::DEFAULT_ACCOUNT.parse().expect("an account"),
         retired_runtimes: RetiredRuntimes::Refuse,
         presence: Presence::Serving,
+        root: layercake_local::sandbox::RootFileSystem::Host,
         interpreters: Interpreters::default(),
         access: layercake_local::Access::default(),
     };

@@ -3,8 +3,10 @@
 
 mod errors;
 mod host;
+mod images;
 mod inside;
 mod life;
 mod provided;
+mod registry;
 mod support;
 mod wrapper;
