@@ -7,6 +7,7 @@ mod common;
 mod credentials;
 mod lambda_configs;
 mod neighbours;
+mod provided;
 mod s3;
 mod sdk;
 mod sdk_functions;

@@ -14,7 +14,7 @@ use serde_json::json;
 use tar::EntryType;
 
 use crate::{
-    registry::{Image, LayerBuilder, Registry},
+    registry::{ARCHITECTURE, Image, LayerBuilder, Registry},
     support::{Lab, interpreters, newest, show},
 };
 
@@ -154,7 +154,7 @@ def handler(event, context):
         "os-release": read("/etc/os-release"), "gone": os.path.exists("/etc/gone"),
         "second": read("/usr/share/second"), "third": read("/usr/share/third"),
         "names": os.stat("/usr/share/first").st_nlink,
-        "root": sorted(os.listdir("/")), "wrote": wrote, "users": read("/etc/passwd").count("\n"),
+        "root": [name for name in ["dev", "home", "lambda-entrypoint.sh", "opt", "proc", "sys", "tmp"] if os.path.exists("/" + name)], "wrote": wrote, "users": read("/etc/passwd").count("\n"),
         "who": [line.split(":")[0] for line in read("/etc/passwd").splitlines() if line.split(":")[2] == str(os.getuid())],
         "executable": sys.executable, "prefix": sys.prefix, "path": sys.path, "folder": os.getcwd(),
         "layer": __import__("in_layer").WHO, "devices": sorted(os.listdir("/dev")),
@@ -185,18 +185,11 @@ async fn a_python_function_runs_on_an_image_s_files_with_the_image_s_python() {
       "third": "shared",
       "names": 2,
       "root": [
-        "bin",
         "dev",
-        "etc",
         "lambda-entrypoint.sh",
-        "lib",
-        "lib64",
         "opt",
         "proc",
-        "root",
-        "tmp",
-        "usr",
-        "var"
+        "tmp"
       ],
       "wrote": "Read-only file system",
       "users": 3,
@@ -315,7 +308,15 @@ async fn check_in(lab: &Lab) -> String {
 
 /// The reason without what differs from run to run.
 fn scrub(text: &str, source: &ImageSource) -> String {
-    let mut text = text.replace(&source.to_string(), "REGISTRY");
+    let source = source.to_string();
+    let host = source.strip_suffix("/lambda").expect("the folder");
+    let mut text =
+        text.replace(&source, "REGISTRY").replace(host, "HOST").replace(ARCHITECTURE, "ARCHITECTURE");
+    if let Some(at) = text.find("its ").map(|at| at + 4)
+        && let Some(length) = text[at..].find(" bytes")
+    {
+        text.replace_range(at..at + length, "<n>");
+    }
     while let Some(at) = text.find("sha256:") {
         let end =
             text[at + 7..].find(|c: char| !c.is_ascii_hexdigit()).map_or(text.len(), |end| at + 7 + end);
@@ -335,9 +336,9 @@ async fn a_bootstrap_runs_on_an_image_s_files() {
 async fn what_cannot_be_had_is_replaced_by_this_machine_s_files_and_said() {
     let registry = Registry::start().await;
     let source = registry.source();
-    assert_snapshot!(scrub(&check(source.clone()).await, &source), @"this machine's files; provided.al2023: the registry does not give `REGISTRY/provided:al2023`: Registry error: url http://127.0.0.1:41769/v2/lambda/provided/manifests/al2023, envelope: OCI API errors: [OCI API error: not here]");
+    assert_snapshot!(scrub(&check(source.clone()).await, &source), @"this machine's files; provided.al2023: the registry does not give `REGISTRY/provided:al2023`: Registry error: url http://HOST/v2/lambda/provided/manifests/al2023, envelope: OCI API errors: [OCI API error: not here]");
     registry.publish_for_others("provided:al2023");
-    assert_snapshot!(scrub(&check(source.clone()).await, &source), @"this machine's files; provided.al2023: `REGISTRY/provided:al2023` holds no image for amd64");
+    assert_snapshot!(scrub(&check(source.clone()).await, &source), @"this machine's files; provided.al2023: `REGISTRY/provided:al2023` holds no image for ARCHITECTURE");
     drop(registry);
     let gone = check(source).await;
     assert!(gone.starts_with("this machine's files; provided.al2023: the registry does not give"), "{gone}");
@@ -362,9 +363,9 @@ async fn damaged_parts_are_never_used() {
     let longer = |bytes: &[u8]| [bytes, b"more"].concat();
     assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.layers[0], flipped)).await, @"this machine's files; provided.al2023: `<digest>` of the image did not arrive: Invalid digest. Expected <digest>, got <digest>");
     assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.layers[0], cut)).await, @"this machine's files; provided.al2023: `<digest>` of the image did not arrive: Invalid digest. Expected <digest>, got <digest>");
-    assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.layers[0], longer)).await, @"this machine's files; provided.al2023: `<digest>` of the image did not arrive: more than its 1327397 bytes arrived");
+    assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.layers[0], longer)).await, @"this machine's files; provided.al2023: `<digest>` of the image did not arrive: more than its <n> bytes arrived");
     assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.config, flipped)).await, @"this machine's files; provided.al2023: `<digest>` of the image did not arrive: Invalid digest. Expected <digest>, got <digest>");
-    assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.manifest, flipped)).await, @"this machine's files; provided.al2023: the registry does not give `REGISTRY/provided:al2023`: Digest error: Invalid digest. Expected <digest>, got <digest>: Invalid digest. Expected <digest>, got <digest>");
+    assert_snapshot!(damage(&|registry, stored| registry.replace(&stored.manifest, flipped)).await, @"this machine's files; provided.al2023: the registry does not give `REGISTRY/provided:al2023`: Digest error: Invalid digest. Expected <digest>, got <digest>");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,7 @@ impl Harness {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: interpreters.clone(),
+            root: crate::sandbox::RootFileSystem::Host,
             access: crate::Access::default(),
         };
         let cloud = crate::open(&config).expect("a cloud");
