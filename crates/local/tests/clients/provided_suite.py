@@ -99,4 +99,19 @@ def what_goes_wrong():
         raise AssertionError("AWS has retired it")
 
 
+def on_an_image():
+    """Run where the system is an image that calls itself so."""
+    code = "#!/bin/sh\necho $FROM_IMAGE\nwhile read line; do echo $line; done < /etc/os-release\nexit 5\n"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o100755 << 16
+        archive.writestr(entry, code)
+    create("imaged", buffer.getvalue())
+    failed, answer, log = invoke("imaged")
+    assert failed == "Unhandled" and answer["errorMessage"].endswith("exit status 5"), answer
+    # The end of the second try to start it is in the call's own log.
+    assert 'yes\nNAME="From a registry"\n' in log, log
+
+
 globals()[sys.argv[2]]()

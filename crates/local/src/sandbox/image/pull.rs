@@ -149,7 +149,7 @@ impl Wanted {
         ImageError::Registry { reference: self.reference.clone(), source: Box::new(source) }
     }
 
-    fn wrong(&self, what: impl ToString) -> ImageError {
+    fn wrong(&self, what: &(impl ToString + ?Sized)) -> ImageError {
         ImageError::Answer { reference: self.reference.clone(), what: what.to_string() }
     }
 
@@ -225,7 +225,7 @@ impl<'a> Registry<'a> {
     }
 
     fn parse(&self, body: &[u8]) -> Result<OciManifest, ImageError> {
-        serde_json::from_slice(body).map_err(|error| self.wanted.wrong(error))
+        serde_json::from_slice(body).map_err(|error| self.wanted.wrong(&error))
     }
 
     /// Fetches a part into a file, beside its place first; what is there is whole already.
@@ -275,7 +275,7 @@ pub(super) async fn pull(images: &Folder, wanted: &Wanted) -> Result<ImageRoot, 
     let id = digest
         .strip_prefix("sha256:")
         .filter(|id| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .ok_or_else(|| wanted.wrong(format!("the digest `{digest}`")))?
+        .ok_or_else(|| wanted.wrong(&format!("the digest `{digest}`")))?
         .to_owned();
     if let Some(root) = images.root(&id)? {
         images.remember(wanted, &id)?;
@@ -304,7 +304,7 @@ async fn fetch(
     let config_file = images.part(&manifest.config.digest);
     registry.part(&manifest.config, MOST_CONFIG_BYTES, &config_file).await?;
     let config = fs_err::read(&config_file).map_err(folder("read an image"))?;
-    let config: Config = serde_json::from_slice(&config).map_err(|error| wanted.wrong(error))?;
+    let config: Config = serde_json::from_slice(&config).map_err(|error| wanted.wrong(&error))?;
     if config.os != "linux" || config.architecture != wanted.architecture() {
         return Err(wanted.other_platform());
     }
@@ -317,7 +317,7 @@ async fn fetch(
         let gzip = match layer.media_type.as_str() {
             kind if kind.ends_with("gzip") => true,
             kind if kind.ends_with("tar") => false,
-            kind => return Err(wanted.wrong(format!("a layer is of the kind `{kind}`"))),
+            kind => return Err(wanted.wrong(&format!("a layer is of the kind `{kind}`"))),
         };
         registry.part(layer, MOST_LAYER_BYTES, &file).await?;
         layers.push(LayerFile { file, gzip, diff_id, digest: layer.digest.clone() });

@@ -213,9 +213,18 @@ fn links_without_end_are_an_error() {
 #[test]
 fn what_is_too_large_is_refused_before_it_fills_the_disk() {
     let bounds = Bounds { bytes: 10, entries: 3 };
-    assert_snapshot!(check_within(bounds, &[&[(FILE, "a", "12345"), (FILE, "b", "12345")]]), @"");
-    assert_snapshot!(check_within(bounds, &[&[(FILE, "a", "12345"), (FILE, "b", "123456")]]), @"");
-    assert_snapshot!(check_within(bounds, &[&[(FILE, "a", "12345")], &[(FILE, "b", "123456")]]), @"");
+    assert_snapshot!(check_within(bounds, &[&[(FILE, "a", "12345"), (FILE, "b", "12345")]]), @r"
+    a: 12345
+    b: 12345
+    ");
+    assert_snapshot!(check_within(bounds, &[&[(FILE, "a", "12345"), (FILE, "b", "123456")]]), @r"
+    refused: the image holds more than 10 bytes or 3 entries
+    a: 12345
+    ");
+    assert_snapshot!(check_within(bounds, &[&[(FILE, "a", "12345")], &[(FILE, "b", "123456")]]), @r"
+    refused: the image holds more than 10 bytes or 3 entries
+    a: 12345
+    ");
     let many = [(FILE, "a", ""), (FILE, "b", ""), (FILE, "c", ""), (FILE, "d", "")];
     assert!(check_within(bounds, &[&many]).starts_with("refused: "));
 }
