@@ -19,6 +19,7 @@ fn rust_function() {
     served.expect("the Runtime API");
 }
 
+#[expect(clippy::exit, clippy::print_stdout, reason = "a function ends and prints as it likes")]
 async fn handler(event: lambda_runtime::LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
     match event.payload["do"].as_str() {
         Some("fail") => Err("no such luck".into()),
