@@ -231,6 +231,7 @@ pub(crate) fn config(
         retired_runtimes: RetiredRuntimes::Allow,
         presence,
         interpreters: interpreters.clone(),
+        root: layercake_local::sandbox::RootFileSystem::Host,
         access: Access::default(),
         event_speed: NonZeroU32::MIN,
     })

@@ -36,7 +36,7 @@ use crate::{
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ui = Arc::new(Ui::new(if arguments.common.quiet { Talk::Quiet } else { Talk::Normal }));
-    log_to_stderr(arguments.common.verbose);
+    log_to_stderr(arguments.common.verbose, matches!(arguments.command, Command::Local(_)));
     match run(arguments, &ui) {
         Ok(code) => code,
         Err(error) => {
@@ -72,13 +72,15 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     code
 }
 
-fn log_to_stderr(verbose: bool) {
+/// A server says what goes wrong while it serves; other commands give it as their result.
+fn log_to_stderr(verbose: bool, serves: bool) {
     use tracing_subscriber::EnvFilter;
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) => filter,
         Err(_) if verbose => EnvFilter::new(
             "layercake=debug,layercake_build=debug,layercake_deploy=debug,layercake_local=debug",
         ),
+        Err(_) if serves => EnvFilter::new("layercake_local=warn"),
         Err(_) => return,
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

@@ -33,7 +33,7 @@ pub use running::{ask, find_running};
 pub use store::{ServerRecord, StoreError};
 
 use crate::{
-    sandbox::{Isolation, Sandbox, SandboxConfig},
+    sandbox::{Isolation, RootFileSystem, Sandbox, SandboxConfig, Tuning},
     service::Cloud,
     store::Store,
 };
@@ -56,6 +56,8 @@ pub struct Config {
     pub presence: Presence,
     /// The Pythons that functions run on.
     pub interpreters: Interpreters,
+    /// The files that functions see as their system.
+    pub root: RootFileSystem,
     /// Who may use it.
     pub access: Access,
     /// How many times faster than on AWS the time passes that events of asynchronous invocations
@@ -215,11 +217,14 @@ pub fn router(config: &Config) -> Result<axum::Router, StartError> {
 
 fn open(config: &Config) -> Result<Arc<Cloud>, StartError> {
     let store = Store::open(&config.data)?;
-    let sandbox = Sandbox::new(SandboxConfig {
-        work: store.work(),
-        interpreters: config.interpreters.clone(),
-        isolation: Isolation::Best,
-    });
+    let sandbox = Sandbox::with(
+        SandboxConfig {
+            work: store.work(),
+            interpreters: config.interpreters.clone(),
+            isolation: Isolation::Best,
+        },
+        Tuning { root: config.root.clone(), ..Tuning::default() },
+    );
     Ok(Cloud::new(store, sandbox, config.account.clone(), config.retired_runtimes, config.event_speed)?)
 }
 

@@ -278,6 +278,22 @@ pub(crate) struct Local {
     /// 1 and 2 seconds and not minutes, and is too old after 6 minutes and not hours.
     #[arg(long, value_name = "FACTOR", default_value = "1")]
     pub(crate) event_speed: std::num::NonZeroU32,
+    /// The files that functions see as their system: this machine's, or AWS's base image of the
+    /// runtime, with AWS's Python. An image that cannot be had is replaced by this machine's files.
+    #[arg(long, value_enum, default_value = "host")]
+    pub(crate) rootfs: RootFs,
+    /// Registry with AWS's base images, for --rootfs image: a mirror in place of AWS's own.
+    #[arg(long, value_name = "HOST[:PORT][/FOLDER]", requires = "rootfs")]
+    pub(crate) rootfs_registry: Option<layercake_local::sandbox::ImageSource>,
+}
+
+/// Where a function's system files come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RootFs {
+    /// This machine.
+    Host,
+    /// AWS's base images.
+    Image,
 }
 
 /// An access key as it was typed.

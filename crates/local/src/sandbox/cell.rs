@@ -119,8 +119,8 @@ impl Cell {
                 step: self.plan.steps.get(step).map(jail::Step::describe).unwrap_or_default(),
                 source: io::Error::from_raw_os_error(errno),
             },
-            Record::ExecFailed { program: RUNTIME, errno } => CellEvent::Failed {
-                step: format!("execute `{}`", self.plan.runtime.program.to_string_lossy()),
+            Record::ExecFailed { program: RUNTIME, errno } => CellEvent::NotExecuted {
+                program: self.plan.runtime.program.to_string_lossy().into_owned(),
                 source: io::Error::from_raw_os_error(errno),
             },
             Record::ExecFailed { program, errno } => {

@@ -29,8 +29,10 @@ pub(super) enum Exit {
 pub(super) enum CellEvent {
     /// The file system stands.
     Ready,
-    /// It could not be set up, or the runtime not executed.
+    /// It could not be set up.
     Failed { step: String, source: io::Error },
+    /// The runtime could not be executed; its end is told next.
+    NotExecuted { program: String, source: io::Error },
     /// An extension could not be executed. Its end is another event.
     LaunchFailed { program: usize, source: io::Error },
     /// A program ended. With the last one, nothing is left of any.

@@ -43,7 +43,7 @@ pub(super) struct Cell {
     extension_log: Option<OwnedFd>,
     scratch: Option<Utf8PathBuf>,
     failed: Vec<(usize, io::Error)>,
-    /// Extensions that could not be started, and whose end has not been told.
+    /// Programs that could not be started, and whose end has not been told.
     never_ran: Vec<usize>,
     said_ready: bool,
 }
@@ -166,12 +166,13 @@ impl Cell {
             return CellEvent::Exited { program, exit: Exit::Code(127), peak_kb: 0 };
         }
         if let Some((program, source)) = self.failed.pop() {
+            // As the keeper of a jail does it, whose child ends so.
+            self.never_ran.push(program);
             if program != RUNTIME {
-                self.never_ran.push(program);
                 return CellEvent::LaunchFailed { program, source };
             }
-            let step = format!("execute `{}`", self.plan.programs[RUNTIME].program);
-            return CellEvent::Failed { step, source };
+            let program = self.plan.programs[RUNTIME].program.clone();
+            return CellEvent::NotExecuted { program, source };
         }
         if self.running.is_empty() {
             return std::future::pending().await;

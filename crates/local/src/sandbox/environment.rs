@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     Call, EnvironmentSpec, Outcome, SandboxError,
     cell_event::{CellEvent, Exit, RUNTIME},
+    entrypoint::Entrypoint,
     exchange::{Delivery, Exchange, Responder, RuntimeEvent, StreamEnd},
     extensions::{ExtensionFailure, ExtensionOutput, Extensions, FunctionIdentity, ShutdownReason},
     failure,
@@ -67,6 +68,7 @@ pub(super) struct Environment {
     cell: Cell,
     /// A bit for each program that has been started and not been seen to end.
     running: u32,
+    entrypoint: Entrypoint,
     output: pipe::Receiver,
     /// Nobody can print any more: the pipe would be ready, and empty, for ever.
     output_ended: bool,
@@ -110,6 +112,8 @@ enum Failure {
         payload: Bytes,
         error_type: String,
     },
+    /// The runtime could not be executed, for this reason.
+    Entrypoint(String),
     Exited(Exit),
     /// It wanted more memory than the function has.
     OutOfMemory,
@@ -148,7 +152,7 @@ impl Environment {
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
         let log_stream: Arc<str> = log_stream(&spec.version).into();
-        let Furnished { cell, outputs, extensions: external } =
+        let Furnished { cell, entrypoint, outputs, extensions: external } =
             host.cell(Arc::clone(&spec), log_stream.to_string(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let extensions = Extensions::new(FunctionIdentity::of(&spec), exchange.events());
@@ -163,6 +167,7 @@ impl Environment {
             spec,
             cell,
             running: 0,
+            entrypoint,
             output: outputs.runtime,
             output_ended: false,
             exchange,
@@ -298,7 +303,7 @@ impl Environment {
         }
         log.platform(&PlatformEvent::InitStart {
             phase,
-            runtime_version: &format!("python:{}.v1", self.spec.runtime.python_version()),
+            runtime_version: &format!("{}.v1", self.spec.runtime.log_name()),
             runtime_version_arn: &runtime_version_arn(&self.spec.region, self.spec.runtime),
         });
     }
@@ -336,6 +341,7 @@ impl Environment {
                     Failure::Init { payload, error_type }
                 }
                 Happened::Runtime(_) => Failure::Exited(Exit::Code(0)),
+                Happened::NotExecuted(reason) => Failure::Entrypoint(reason),
                 Happened::Exited(exit) => self.exited(exit),
                 Happened::OutOfMemory => Failure::OutOfMemory,
                 Happened::Extension(failure) => Failure::Extension(failure),
@@ -374,6 +380,7 @@ impl Environment {
                 Happened::Runtime(
                     RuntimeEvent::Asked | RuntimeEvent::Extensions | RuntimeEvent::InitFailed { .. },
                 ) => continue,
+                Happened::NotExecuted(reason) => Failure::Entrypoint(reason),
                 Happened::Exited(exit) => self.exited(exit),
                 Happened::OutOfMemory => Failure::OutOfMemory,
                 Happened::Extension(failure) => Failure::Extension(failure),
@@ -434,6 +441,12 @@ impl Environment {
                         return Ok(Happened::OutOfMemory);
                     },
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
+                    CellEvent::NotExecuted { program, source } => {
+                        return match self.entrypoint.fault(&source) {
+                            Some(reason) => Ok(Happened::NotExecuted(reason)),
+                            None => Err(SandboxError::Start { step: format!("execute `{program}`"), source }),
+                        };
+                    }
                     CellEvent::LaunchFailed { program, source } => {
                         return Ok(Happened::Extension(self.extensions.launch_failed(program, &source)));
                     }
@@ -567,6 +580,11 @@ impl Environment {
                         log.exit(request_id, EXIT_ERROR, &reason);
                         failure::exit_error(request_id, EXIT_ERROR, &reason)
                     }
+                    Failure::Entrypoint(reason) => {
+                        let error_type = error_type.as_deref().unwrap_or_default();
+                        log.exit(request_id, error_type, &reason);
+                        failure::exit_error(request_id, error_type, &reason)
+                    }
                     Failure::Extension(ExtensionFailure { error_type, message }) => {
                         log.exit(request_id, error_type, &message);
                         failure::exit_error(request_id, error_type, &message)
@@ -641,6 +659,7 @@ fn describe(failure: &Failure) -> (&'static str, Option<String>) {
         Failure::Init { error_type, .. } => ("error", Some(error_type.clone())),
         Failure::Exited(_) => ("error", Some("Runtime.ExitError".into())),
         Failure::OutOfMemory => ("error", Some(OUT_OF_MEMORY.into())),
+        Failure::Entrypoint(_) => ("error", Some("Runtime.InvalidEntrypoint".into())),
         Failure::Extension(failure) => ("error", Some(failure.error_type.into())),
         Failure::TimedOut => ("timeout", None),
     }
@@ -671,6 +690,8 @@ struct Ended {
 /// What a watched runtime did.
 enum Happened {
     Runtime(RuntimeEvent),
+    /// Why, in AWS's words.
+    NotExecuted(String),
     Exited(Exit),
     OutOfMemory,
     Extension(ExtensionFailure),

@@ -15,13 +15,15 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    EnvironmentSpec, LateLog, LogEvent, RuntimeClient, SandboxError,
+    EnvironmentSpec, FunctionRuntime, LateLog, LogEvent, RuntimeClient, SandboxError,
     cell_event::Outputs,
     client::{self, ClientFiles},
+    entrypoint::{self, Entrypoint},
     extensions::external_names,
+    image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
     runtime_api::Admission,
-    variables::{Outside, of_extensions, variables},
+    variables::{Contact, Outside, Place, of_extensions, variables},
 };
 use crate::interpreters::{Interpreter, Interpreters};
 
@@ -49,10 +51,12 @@ pub(super) struct Host {
     interpreters: Interpreters,
     client: RuntimeClient,
     means: Means,
+    /// Where environments are to run on images.
+    images: Option<Images>,
     pub(super) report: IsolationReport,
     late_log: OnceLock<LateLog>,
     #[cfg(target_os = "linux")]
-    templates: Mutex<HashMap<u8, Arc<Template>>>,
+    templates: Mutex<HashMap<String, Arc<Template>>>,
     #[cfg(target_os = "linux")]
     groups: Groups,
     #[cfg(target_os = "linux")]
@@ -62,6 +66,7 @@ pub(super) struct Host {
 /// A cell and what belongs to it.
 pub(super) struct Furnished {
     pub(super) cell: Cell,
+    pub(super) entrypoint: Entrypoint,
     pub(super) outputs: Outputs,
     /// The external extensions, the first of which is program 1.
     pub(super) extensions: Vec<String>,
@@ -73,6 +78,17 @@ struct Command {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     directory: Utf8PathBuf,
+    entrypoint: Entrypoint,
+}
+
+/// What a function runs on.
+enum Ground<'a> {
+    /// A Python of this machine, with our runtime client.
+    Python { interpreter: &'a Interpreter, client: ClientFiles },
+    /// This machine's system folders.
+    Provided,
+    /// An image.
+    Image(Arc<ImageRoot>),
 }
 
 fn start(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
@@ -85,7 +101,7 @@ impl Host {
         work: Utf8PathBuf,
         interpreters: Interpreters,
         isolation: Isolation,
-        client: RuntimeClient,
+        (client, root): (RuntimeClient, RootFileSystem),
     ) -> Self {
         // What a server that was killed has left behind; the folder is ours alone.
         let _ = fs_err::remove_dir_all(work.join("tmp"));
@@ -99,11 +115,21 @@ impl Host {
         #[cfg(not(target_os = "linux"))]
         let means = Means::default();
         let (means, report) = isolation::detect(isolation, means, &work.join("trial"));
+        let images = match root {
+            RootFileSystem::Host => None,
+            RootFileSystem::Image(source) => Some(Images::new(source, work.join("images"))),
+        };
+        if images.is_some() && !means.root {
+            tracing::warn!(
+                "functions run on this machine's files, not on AWS's images: it gives no file system of their own"
+            );
+        }
         Self {
             work,
             interpreters,
             client,
             means,
+            images: images.filter(|_| means.root),
             report,
             late_log: OnceLock::new(),
             #[cfg(target_os = "linux")]
@@ -112,6 +138,18 @@ impl Host {
             groups,
             #[cfg(target_os = "linux")]
             filters: if means.filter { filter::programs() } else { Vec::new() },
+        }
+    }
+
+    /// The runtimes whose images could not be had, and why.
+    pub(super) fn missing_images(&self) -> Vec<(FunctionRuntime, String)> {
+        self.images.as_ref().map(Images::failures).unwrap_or_default()
+    }
+
+    /// Fetches nothing any more.
+    pub(super) fn stop_fetching(&self) {
+        if let Some(images) = &self.images {
+            images.stop();
         }
     }
 
@@ -150,54 +188,60 @@ impl Host {
         log_stream: String,
         runtime_api: String,
     ) -> Result<Furnished, SandboxError> {
+        let image = match &self.images {
+            Some(images) => images.root(spec.runtime).await,
+            None => None,
+        };
         let host = Arc::clone(self);
         // Off the async threads: files are written, and a fork copies the server's page tables.
         let task = tokio::task::spawn_blocking(move || {
             let extensions = external_names(spec.opt.as_deref());
-            let launched = host.launch(&spec, &extensions, &log_stream, &runtime_api)?;
-            Ok::<_, SandboxError>((launched, extensions))
+            let contact = Contact { log_stream, runtime_api };
+            let (launched, entrypoint) = host.launch(&spec, image, &extensions, &contact)?;
+            Ok::<_, SandboxError>((launched, entrypoint, extensions))
         });
-        let (launched, extensions) =
+        let (launched, entrypoint, extensions) =
             task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
         let (cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
-        Ok(Furnished { cell, outputs, extensions })
+        Ok(Furnished { cell, entrypoint, outputs, extensions })
     }
 
     fn launch(
         &self,
         spec: &EnvironmentSpec,
+        image: Option<Arc<ImageRoot>>,
         extensions: &[String],
-        log_stream: &str,
-        runtime_api: &str,
-    ) -> Result<Launched, SandboxError> {
-        let interpreter = self.interpreters.for_runtime(spec.runtime)?;
-        let client = client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+        contact: &Contact,
+    ) -> Result<(Launched, Entrypoint), SandboxError> {
+        let ground = match image {
+            Some(image) => Ground::Image(image),
+            None => self.ground(spec)?,
+        };
         #[cfg(target_os = "linux")]
         if self.means.root {
-            let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
-            let command = self.inside(spec, &template, &client, log_stream, runtime_api);
+            let template = self.template(&ground).map_err(start("prepare the file system"))?;
+            let command = self.inside(spec, &ground, contact);
             let extensions = extension_commands("/opt", extensions, &command);
             let plan = self.jail(&command, &extensions, template.steps(spec, self.means));
             let (group, confinement) = self.confinement(spec, None)?;
-            return Cell::launch(plan, &confinement, group, None)
-                .map_err(start("start a process in new namespaces"));
+            let launched = Cell::launch(plan, &confinement, group, None)
+                .map_err(start("start a process in new namespaces"))?;
+            return Ok((launched, command.entrypoint));
         }
-        let (command, temporary) = self
-            .outside(spec, interpreter, &client, log_stream, runtime_api)
-            .map_err(start("prepare a folder"))?;
+        let (command, temporary) = self.outside(spec, &ground, contact).map_err(start("prepare a folder"))?;
+        let entrypoint = command.entrypoint.clone();
         let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
         let extensions = extension_commands(opt, extensions, &command);
         #[cfg(target_os = "linux")]
-        {
-            let reach = self.reach(spec, interpreter, &client, &temporary);
+        let launched = {
+            let reach = self.reach(spec, &ground, &temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
             let plan = self.jail(&command, &extensions, Vec::new());
-            return Cell::launch(plan, &confinement, group, Some(temporary.clone()))
-                .map_err(start("start a process"));
-        }
+            Cell::launch(plan, &confinement, group, Some(temporary.clone()))
+        };
         #[cfg(not(target_os = "linux"))]
-        let plan = super::cell_plain::PlainPlan {
-            programs: std::iter::once(command)
+        let launched = {
+            let programs = std::iter::once(command)
                 .chain(extensions)
                 .map(|command| super::cell_plain::PlainProgram {
                     program: command.program,
@@ -205,10 +249,24 @@ impl Host {
                     environment: command.environment,
                     directory: command.directory,
                 })
-                .collect(),
+                .collect();
+            Cell::launch(super::cell_plain::PlainPlan { programs }, Some(temporary))
         };
-        #[cfg(not(target_os = "linux"))]
-        Cell::launch(plan, Some(temporary)).map_err(start("start a process"))
+        let launched = launched.map_err(start("start a process"))?;
+        Ok((launched, entrypoint))
+    }
+
+    /// What a function runs on without an image.
+    fn ground(&self, spec: &EnvironmentSpec) -> Result<Ground<'_>, SandboxError> {
+        match spec.runtime {
+            FunctionRuntime::Python(python) => {
+                let interpreter = self.interpreters.for_runtime(python)?;
+                let client =
+                    client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+                Ok(Ground::Python { interpreter, client })
+            }
+            FunctionRuntime::Provided(_) => Ok(Ground::Provided),
+        }
     }
 
     fn arguments(&self, bootstrap: &str, flags: &[&str]) -> Vec<String> {
@@ -223,20 +281,36 @@ impl Host {
     fn outside(
         &self,
         spec: &EnvironmentSpec,
-        interpreter: &Interpreter,
-        client: &ClientFiles,
-        log_stream: &str,
-        runtime_api: &str,
+        ground: &Ground<'_>,
+        contact: &Contact,
     ) -> io::Result<(Command, Utf8PathBuf)> {
         let temporary = self.work.join("tmp").join(uuid::Uuid::new_v4().simple().to_string());
         fs_err::create_dir_all(&temporary)?;
-        let library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
-        let outside = Outside { library, temporary: temporary.as_str() };
-        let environment = variables(spec, log_stream, runtime_api, Some(&outside)).into_iter().collect();
-        // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
-        let arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
-        let program = interpreter.executable.to_string();
-        Ok((Command { program, arguments, environment, directory: spec.task.clone() }, temporary))
+        let (mut library, mut program, mut arguments, entrypoint);
+        match ground {
+            Ground::Python { interpreter, client } => {
+                library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
+                program = interpreter.executable.to_string();
+                // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
+                arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
+                entrypoint = Entrypoint::Ours;
+                if let Some(wrapper) = entrypoint::wrapper(spec) {
+                    let wrapper = entrypoint::on_this_machine(spec, wrapper);
+                    (program, arguments) = entrypoint::wrapped(&wrapper, program, arguments);
+                }
+            }
+            // An image needs a root of its own, and so no process outside has one.
+            Ground::Provided | Ground::Image(_) => {
+                let inside;
+                (inside, entrypoint) = entrypoint::bootstrap(spec);
+                (library, arguments) = (None, Vec::new());
+                program = entrypoint::on_this_machine(spec, inside);
+            }
+        }
+        let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
+        let environment = variables(spec, contact, &place).into_iter().collect();
+        let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint };
+        Ok((command, temporary))
     }
 }
 
@@ -248,6 +322,7 @@ fn extension_commands(opt: &str, names: &[String], runtime: &Command) -> Vec<Com
         environment: of_extensions(&runtime.environment),
         // As the supervisor's own: AWS's extensions start at the root.
         directory: "/".into(),
+        entrypoint: Entrypoint::Ours,
     };
     names.iter().map(command).collect()
 }
@@ -255,22 +330,30 @@ fn extension_commands(opt: &str, names: &[String], runtime: &Command) -> Vec<Com
 #[cfg(target_os = "linux")]
 impl Host {
     /// The runtime as an environment with a root of its own sees it.
-    fn inside(
-        &self,
-        spec: &EnvironmentSpec,
-        template: &Template,
-        client: &ClientFiles,
-        log_stream: &str,
-        runtime_api: &str,
-    ) -> Command {
-        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
-        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
-        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+    fn inside(&self, spec: &EnvironmentSpec, ground: &Ground<'_>, contact: &Contact) -> Command {
+        let (program, arguments, entrypoint) = match ground {
+            Ground::Python { interpreter, client } => {
+                let (program, arguments) = self.python_inside(spec, interpreter, client);
+                (program, arguments, Entrypoint::Ours)
+            }
+            Ground::Image(image) if matches!(spec.runtime, FunctionRuntime::Python(_)) => {
+                entrypoint::of_image(spec, &image.process.entrypoint)
+            }
+            Ground::Provided | Ground::Image(_) => {
+                let (program, entrypoint) = entrypoint::bootstrap(spec);
+                (program.to_owned(), Vec::new(), entrypoint)
+            }
+        };
+        let place = match ground {
+            Ground::Image(image) => Place::Image(&image.process.env),
+            Ground::Python { .. } | Ground::Provided => Place::Root,
+        };
         Command {
-            program: template.interpreter(),
-            arguments: self.arguments(&format!("/var/runtime/{name}"), flags),
-            environment: variables(spec, log_stream, runtime_api, None).into_iter().collect(),
+            program,
+            arguments,
+            environment: variables(spec, contact, &place).into_iter().collect(),
             directory: "/var/task".into(),
+            entrypoint,
         }
     }
 
@@ -297,8 +380,7 @@ impl Host {
     fn reach<'a>(
         &self,
         spec: &'a EnvironmentSpec,
-        interpreter: &'a Interpreter,
-        client: &'a ClientFiles,
+        ground: &'a Ground<'_>,
         temporary: &'a Utf8Path,
     ) -> Reach<'a> {
         const SYSTEM: &[&str] =
@@ -306,22 +388,54 @@ impl Host {
         const SETTINGS: &[&str] = &["/etc", "/proc", "/sys/devices/system/cpu", "/run/systemd/resolve"];
         const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
         let fixed = SYSTEM.iter().chain(SETTINGS).map(|path| Utf8Path::new(*path));
-        let own = [Some(interpreter.executable.as_path()), Some(interpreter.prefix.as_path())];
-        let files = [Some(client.source.as_path()), client.bytecode.as_deref()];
-        let code = [Some(spec.task.as_path()), spec.opt.as_deref(), Some(interpreter.stdlib.as_path())];
-        let library = interpreter.libpython.as_deref().and_then(Utf8Path::parent);
-        let read = fixed.chain([own, files].into_iter().flatten().chain(code).chain([library]).flatten());
-        let write = DEVICES.iter().map(|path| Utf8Path::new(*path)).chain([temporary]);
-        Reach { read: read.collect(), write: write.collect() }
+        let mut read: Vec<&Utf8Path> =
+            fixed.chain([spec.task.as_path()]).chain(spec.opt.as_deref()).collect();
+        if let Ground::Python { interpreter, client } = ground {
+            read.extend([interpreter.executable.as_path(), &interpreter.prefix, &interpreter.stdlib]);
+            read.push(&client.source);
+            read.extend(client.bytecode.as_deref());
+            read.extend(interpreter.libpython.as_deref().and_then(Utf8Path::parent));
+        }
+        let write = DEVICES.iter().map(|path| Utf8Path::new(*path)).chain([temporary]).collect();
+        Reach { read, write }
     }
 
-    fn template(&self, interpreter: &Interpreter, client: &ClientFiles) -> io::Result<Arc<Template>> {
+    fn python_inside(
+        &self,
+        spec: &EnvironmentSpec,
+        interpreter: &Interpreter,
+        client: &ClientFiles,
+    ) -> (String, Vec<String>) {
+        let program = format!("/var/lang/bin/{}", root::interpreter_name(interpreter));
+        if let Some(wrapper) = entrypoint::wrapper(spec) {
+            // A wrapper is given the command line that it would be given by AWS.
+            let arguments = self.arguments("/var/runtime/bootstrap.py", &[]);
+            return entrypoint::wrapped(wrapper, program, arguments);
+        }
+        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
+        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
+        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+        (program, self.arguments(&format!("/var/runtime/{name}"), flags))
+    }
+
+    fn template(&self, ground: &Ground<'_>) -> io::Result<Arc<Template>> {
+        let name = match ground {
+            Ground::Python { interpreter, .. } => root::interpreter_name(interpreter),
+            Ground::Provided => "provided".to_owned(),
+            Ground::Image(image) => image.id.clone(),
+        };
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(template) = templates.get(&interpreter.version.1) {
+        if let Some(template) = templates.get(&name) {
             return Ok(Arc::clone(template));
         }
-        let template = Arc::new(Template::write(&self.work, interpreter, client, self.means)?);
-        templates.insert(interpreter.version.1, Arc::clone(&template));
+        let template = Arc::new(match ground {
+            Ground::Python { interpreter, client } => {
+                Template::python(&self.work, interpreter, client, self.means)?
+            }
+            Ground::Provided => Template::provided(&self.work, self.means)?,
+            Ground::Image(image) => Template::image(&self.work, image, self.means)?,
+        });
+        templates.insert(name, Arc::clone(&template));
         Ok(template)
     }
 

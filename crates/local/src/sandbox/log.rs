@@ -6,11 +6,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use layercake_core::{aws::Region, target::Runtime};
+use layercake_core::aws::Region;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
+    FunctionRuntime,
     log_format::LogFormat,
     platform_event::{Ending, PlatformEvent, rounded, time_text},
 };
@@ -92,7 +93,7 @@ impl Report {
 }
 
 /// The ARN of the runtime version that functions of this runtime claim to run on.
-pub fn runtime_version_arn(region: &Region, runtime: Runtime) -> String {
+pub fn runtime_version_arn(region: &Region, runtime: FunctionRuntime) -> String {
     let id: String = Sha256::digest(runtime.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("arn:aws:lambda:{region}::runtime:{id}")
 }

@@ -16,7 +16,6 @@ use camino::Utf8PathBuf;
 use layercake_core::{
     Hint,
     aws::{AccountId, FunctionName, Region},
-    target::Runtime,
 };
 
 use tokio::sync::{Notify, watch};
@@ -40,13 +39,16 @@ mod cgroup;
 mod client;
 #[cfg(target_os = "linux")]
 mod confine;
+mod entrypoint;
 mod environment;
 mod exchange;
 mod extensions;
 mod failure;
 #[cfg(target_os = "linux")]
 mod filter;
+mod function_runtime;
 mod host;
+mod image;
 mod isolation;
 #[cfg(target_os = "linux")]
 mod jail;
@@ -63,6 +65,8 @@ mod streaming;
 mod variables;
 
 pub use exchange::ResponseHead;
+pub use function_runtime::{FunctionRuntime, NotRun, Provided};
+pub use image::{ImageSource, NoRegistry, RootFileSystem};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use log_format::{LogFormat, LogLevel};
@@ -83,8 +87,8 @@ pub struct EnvironmentSpec {
     pub version: String,
     /// The revision id; it changes with each change of code or configuration.
     pub revision: String,
-    /// Which Python.
-    pub runtime: Runtime,
+    /// Which Python, or which system for a `bootstrap`.
+    pub runtime: FunctionRuntime,
     /// `module.function`.
     pub handler: String,
     /// The memory setting.
@@ -251,6 +255,8 @@ pub struct Tuning {
     pub keep_idle: Duration,
     /// What runs inside.
     pub client: RuntimeClient,
+    /// On which files.
+    pub root: RootFileSystem,
 }
 
 impl Default for Tuning {
@@ -260,6 +266,7 @@ impl Default for Tuning {
             patience: Duration::from_secs(900),
             keep_idle: Duration::from_secs(300),
             client: RuntimeClient::Ours,
+            root: RootFileSystem::Host,
         }
     }
 }
@@ -297,7 +304,12 @@ impl Sandbox {
     /// The same, with other knobs.
     pub fn with(config: SandboxConfig, tuning: Tuning) -> Arc<Self> {
         let shared = Arc::new(Shared {
-            host: Arc::new(Host::new(config.work, config.interpreters, config.isolation, tuning.client)),
+            host: Arc::new(Host::new(
+                config.work,
+                config.interpreters,
+                config.isolation,
+                (tuning.client, tuning.root),
+            )),
             pool: Pool::new(tuning.most_environments, tuning.patience),
             keep_idle: tuning.keep_idle,
             stop: watch::Sender::new(false),
@@ -354,8 +366,14 @@ impl Sandbox {
     pub async fn shutdown(&self) {
         let idle = self.shared.pool.close();
         self.shared.stop.send_replace(true);
+        self.shared.host.stop_fetching();
         self.shared.end(idle).await;
         self.shared.pool.empty().await;
+    }
+
+    /// The runtimes that were to run on AWS's images and do not, and why.
+    pub fn missing_images(&self) -> Vec<(FunctionRuntime, String)> {
+        self.shared.host.missing_images()
     }
 
     /// What this host gives and what it does not.

@@ -7,14 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use layercake_core::{aws::FunctionName, target::Runtime};
+use layercake_core::aws::FunctionName;
 
 use super::{
     CallLog, Cloud, FunctionRef, LambdaError,
     functions::{function_arn, unpack},
 };
 use crate::{
-    sandbox::{Call, EnvironmentSpec, LogFormat, Outcome},
+    sandbox::{Call, EnvironmentSpec, FunctionRuntime, LogFormat, Outcome},
     store::{FunctionRecord, Scope, StoreError, TreePin},
 };
 
@@ -120,7 +120,7 @@ impl Cloud {
         {
             return Ok(Arc::clone(prepared));
         }
-        let runtime: Runtime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
+        let runtime: FunctionRuntime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
             what: format!("running functions of the runtime {}", settings.runtime),
         })?;
         let (task, opt) = self

@@ -4,8 +4,12 @@
 mod errors;
 mod extensions;
 mod host;
+mod images;
 mod inside;
 mod life;
 mod log_formats;
+mod provided;
+mod registry;
 mod streaming;
 mod support;
+mod wrapper;

@@ -8,8 +8,8 @@ use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
     sandbox::{
-        Call, EnvironmentSpec, Isolation, LogFormat, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning,
-        log_group,
+        Call, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Outcome, Sandbox, SandboxConfig,
+        SandboxError, Tuning, log_group,
     },
 };
 
@@ -73,7 +73,7 @@ impl Lab {
     }
 
     /// A function with this `app.py`.
-    pub(crate) fn function(&self, runtime: Runtime, code: &str) -> Function {
+    pub(crate) fn function(&self, runtime: impl Into<FunctionRuntime>, code: &str) -> Function {
         let name = format!("f{}", uuid::Uuid::new_v4().simple());
         let task = self.path().join("task").join(&name);
         fs_err::create_dir_all(&task).expect("a folder");
@@ -87,7 +87,7 @@ impl Lab {
             function_name,
             version: "$LATEST".into(),
             revision: "1".into(),
-            runtime,
+            runtime: runtime.into(),
             handler: "app.handler".into(),
             memory_mb: 1024,
             timeout: Duration::from_secs(10),

@@ -83,6 +83,7 @@ impl Environment {
     ) -> Result<Option<Failure>, SandboxError> {
         Ok(match self.watch(deadline, log).await? {
             Happened::Runtime(_) => None,
+            Happened::NotExecuted(reason) => Some(Failure::Entrypoint(reason)),
             Happened::Exited(exit) => Some(self.exited(exit)),
             Happened::OutOfMemory => Some(Failure::OutOfMemory),
             Happened::Extension(failure) => Some(Failure::Extension(failure)),
@@ -214,6 +215,7 @@ impl Environment {
                     self.runtime_is_done();
                 }
                 Happened::Runtime(_) => {}
+                Happened::NotExecuted(reason) => return Ok(Some(Failure::Entrypoint(reason))),
                 Happened::Exited(exit) => return Ok(Some(self.exited(exit))),
                 Happened::OutOfMemory => return Ok(Some(Failure::OutOfMemory)),
                 Happened::Extension(failure) => return Ok(Some(Failure::Extension(failure))),
@@ -254,7 +256,8 @@ impl Environment {
             Failure::TimedOut => {
                 log.timed_out(&ended.request_id, &failure::timeout_message(self.spec.timeout));
             }
-            Failure::Init { .. } => {}
+            // Only before the first call.
+            Failure::Init { .. } | Failure::Entrypoint(_) => {}
         }
         (ended.verdict.status, ended.verdict.error_type) = (Some(status), error_type);
         unsettled.reset = Some(failure.reason());

@@ -123,7 +123,7 @@ impl Environment {
                 () = until(deadline) => return Ok(()),
             };
             match event {
-                CellEvent::Ready | CellEvent::LaunchFailed { .. } => {}
+                CellEvent::Ready | CellEvent::NotExecuted { .. } | CellEvent::LaunchFailed { .. } => {}
                 CellEvent::MemoryRanOut => {
                     self.cell.make_room();
                 }
