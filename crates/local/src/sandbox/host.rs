@@ -2,14 +2,15 @@
 //!
 //! Turns a spec into the plan of a cell. One per sandbox.
 
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, OnceLock},
+};
 #[cfg(target_os = "linux")]
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-};
-use std::{
-    io,
-    sync::{Arc, OnceLock},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -185,6 +186,15 @@ impl Host {
         }
     }
 
+    /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
+    /// where a message ends; in the same pipe as all the rest they keep their place in it.
+    fn environment(&self, mut variables: BTreeMap<String, String>) -> Vec<(String, String)> {
+        if self.client != RuntimeClient::Ours {
+            variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
+        }
+        variables.into_iter().collect()
+    }
+
     /// The runtime as an ordinary process on this machine's file system.
     fn outside(
         &self,
@@ -198,7 +208,7 @@ impl Host {
         fs_err::create_dir_all(&temporary)?;
         let library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
         let outside = Outside { library, temporary: temporary.as_str() };
-        let environment = variables(spec, log_stream, runtime_api, Some(&outside)).into_iter().collect();
+        let environment = self.environment(variables(spec, log_stream, runtime_api, Some(&outside)));
         // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
         let arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
         let program = interpreter.executable.to_string();
@@ -235,7 +245,7 @@ impl Host {
         Command {
             program: template.interpreter(),
             arguments: self.arguments(&format!("/var/runtime/{name}"), flags),
-            environment: variables(spec, log_stream, runtime_api, None).into_iter().collect(),
+            environment: self.environment(variables(spec, log_stream, runtime_api, None)),
             directory: "/var/task".into(),
         }
     }

@@ -51,6 +51,7 @@ mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
+mod telemetry;
 mod variables;
 
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};

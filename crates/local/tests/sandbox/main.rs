@@ -8,3 +8,4 @@ mod inside;
 mod life;
 mod log_formats;
 mod support;
+mod telemetry;
