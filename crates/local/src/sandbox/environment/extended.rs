@@ -182,7 +182,7 @@ impl Environment {
             let Some(taken) = self.unsettled.take() else { return Ok(()) };
             unsettled = taken;
             if let Some(failure) = failure {
-                self.fail_unsettled(&mut unsettled, failure);
+                self.fail_unsettled(&mut unsettled, &failure);
             }
         }
         let reset = unsettled.reset;
@@ -241,10 +241,10 @@ impl Environment {
     }
 
     /// Turns a call that was answered into one that failed afterwards.
-    fn fail_unsettled(&self, unsettled: &mut Unsettled, failure: Failure) {
-        let (status, error_type) = describe(&failure);
+    fn fail_unsettled(&self, unsettled: &mut Unsettled, failure: &Failure) {
+        let (status, error_type) = describe(failure);
         let (ended, log) = (&mut unsettled.ended, &mut unsettled.log);
-        match &failure {
+        match failure {
             Failure::Exited(exit) => {
                 let reason = failure::exit_reason(*exit);
                 log.exit(&ended.request_id, error_type.as_deref().unwrap_or_default(), &reason);
