@@ -23,6 +23,7 @@ cargo xtask <command>
   clients          AWS's clients from the package index, in a virtual environment under target/
   bench [up]       measure `layercake up`, cold and warm, and print a table
   bench build      the builder beside uv, pip and zip, with the bounds of SPECIFICATION.md
+  bench invoke     invocations beside their floor and other local Lambdas
   bench local-api  the local cloud: start, memory, requests per second, publishing
   bench first-run  time README's first command on a clean clone";
 
@@ -36,12 +37,14 @@ fn main() -> Result<()> {
         ["clients"] => clients::prepare().map(|folder| println!("{}", folder.display())),
         ["bench"] | ["bench", "up"] => bench::up(),
         ["bench", "build"] => bench::build(),
+        ["bench", "invoke"] => bench::invoke(None),
+        ["bench", "invoke", binary] => bench::invoke(Some(binary)),
         ["bench", "local-api"] => bench::local_api(None),
         ["bench", "local-api", binary] => bench::local_api(Some(binary)),
         ["bench", "first-run"] => bench::first_run(),
         ["bench", other] => {
             bail!(
-                "not implemented: the benchmark `{other}`; there are `up`, `build`, `local-api` and `first-run`"
+                "not implemented: the benchmark `{other}`; there are `up`, `build`, `invoke`, `local-api` and `first-run`"
             )
         }
         _ => {

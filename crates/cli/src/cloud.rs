@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     str::FromStr,
     time::{Duration, Instant},
 };
@@ -231,6 +232,7 @@ pub(crate) fn config(
         presence,
         interpreters: interpreters.clone(),
         access: Access::default(),
+        event_speed: NonZeroU32::MIN,
     })
 }
 

@@ -23,6 +23,7 @@ pub(crate) async fn run(common: &Common, local: &Local, ui: &Arc<Ui>) -> Result<
         Retired::Allow => RetiredRuntimes::Allow,
         Retired::Refuse => RetiredRuntimes::Refuse,
     };
+    config.event_speed = local.event_speed;
     config.access = Access {
         signatures: if local.require_signatures { Signatures::Required } else { Signatures::Ignored },
         credentials: access_keys(local, &config.account)?,

@@ -82,6 +82,7 @@ impl Fixture {
             presence: Presence::Embedded,
             interpreters,
             access: Access::default(),
+            event_speed: std::num::NonZeroU32::MIN,
         };
         let refusal = Arc::new(Refusal::default());
         let router = layercake_local::router(&config)

@@ -16,6 +16,7 @@ mod store;
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -57,6 +58,10 @@ pub struct Config {
     pub interpreters: Interpreters,
     /// Who may use it.
     pub access: Access,
+    /// How many times faster than on AWS the time passes that events of asynchronous invocations
+    /// wait: with 60 a function that failed is run again after one and two seconds and not minutes,
+    /// and an event is too old after six minutes and not hours. 1 is AWS's own time.
+    pub event_speed: NonZeroU32,
 }
 
 /// Whether functions may be created on runtimes that AWS has retired (python3.6, python3.7).
@@ -215,7 +220,7 @@ fn open(config: &Config) -> Result<Arc<Cloud>, StartError> {
         interpreters: config.interpreters.clone(),
         isolation: Isolation::Best,
     });
-    Ok(Cloud::new(store, sandbox, config.account.clone(), config.retired_runtimes)?)
+    Ok(Cloud::new(store, sandbox, config.account.clone(), config.retired_runtimes, config.event_speed)?)
 }
 
 impl Handle {
@@ -249,8 +254,11 @@ impl Handle {
         let Some(cloud) = self.cloud.take() else {
             return;
         };
-        // Calls that run now end with their environments, and so do the requests that wait.
+        // Calls that run now end with their environments, and so do the requests that wait; events
+        // stay in their queue.
+        cloud.events.close();
         cloud.sandbox.shutdown().await;
+        cloud.events.settled().await;
         cloud.logs.flush().await;
         if let Some(server) = self.server.take() {
             let abort = server.abort_handle();
@@ -269,7 +277,9 @@ impl Drop for Handle {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move {
+                cloud.events.close();
                 cloud.sandbox.shutdown().await;
+                cloud.events.settled().await;
                 cloud.logs.flush().await;
                 cloud.store.close();
             });

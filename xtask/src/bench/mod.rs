@@ -1,11 +1,14 @@
 //! Measurements of the product as a user runs it. Prints; judges nothing: the machine is noisy.
 
 mod build;
+mod http;
+mod invoke;
 mod local_api;
+mod server;
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -15,6 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{root, target};
 
 pub(crate) use build::run as build;
+pub(crate) use invoke::run as invoke;
 pub(crate) use local_api::run as local_api;
 
 /// Runs per row; the table shows the median.
@@ -135,7 +139,7 @@ fn down(binary: &Path, app: &Path, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-fn release_binary() -> Result<std::path::PathBuf> {
+fn release_binary() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--locked", "--package", "layercake"])
@@ -157,4 +161,43 @@ fn copy_app(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn expect(status: u16, answer: &http::Answer) -> Result<()> {
+    if answer.status == status {
+        return Ok(());
+    }
+    bail!("status {} instead of {status}: {}", answer.status, String::from_utf8_lossy(&answer.body))
+}
+
+fn met(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "**not met**" }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let number = group.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+        let number = number << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(number >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= group.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
+/// The interpreter of a runtime: pyenv's, or one in PATH.
+fn python_of(runtime: &str) -> Result<PathBuf> {
+    let version = format!("{}.", runtime.trim_start_matches("python"));
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let folders = fs::read_dir(home.join(".pyenv/versions")).into_iter().flatten().flatten();
+    let found = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with(&version));
+    let found = found.map(|entry| entry.path().join("bin").join(runtime)).find(|path| path.exists());
+    let in_path = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|folder| folder.join(runtime)).find(|path| path.exists())
+    };
+    found.or_else(in_path).with_context(|| format!("there is no {runtime} on this machine"))
 }

@@ -274,6 +274,10 @@ pub(crate) struct Local {
     /// Functions on runtimes that AWS has retired (python3.6, python3.7).
     #[arg(long, value_enum, default_value = "refuse")]
     pub(crate) retired_runtimes: Retired,
+    /// How many times faster than on AWS events wait: with 60, one that failed is run again after
+    /// 1 and 2 seconds and not minutes, and is too old after 6 minutes and not hours.
+    #[arg(long, value_name = "FACTOR", default_value = "1")]
+    pub(crate) event_speed: std::num::NonZeroU32,
 }
 
 /// An access key as it was typed.

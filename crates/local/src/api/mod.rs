@@ -327,6 +327,7 @@ pub(crate) mod tests {
             presence: Presence::Embedded,
             interpreters: Interpreters::default(),
             access: Access::default(),
+            event_speed: std::num::NonZeroU32::MIN,
         };
         let cloud = crate::open(&config).expect("a cloud");
         let api = Api::new(cloud, Presence::Embedded, &config.access).expect("an API");

@@ -13,6 +13,8 @@ use tokio::net::unix::pipe;
 
 use super::{
     cell_event::{CellEvent, Exit, Outputs, RUNTIME},
+    cgroup::Group,
+    confine::Confinement,
     jail::{self, JailPlan, Record},
 };
 
@@ -26,6 +28,9 @@ pub(super) struct Cell {
     own_pids: bool,
     /// Removed with the cell.
     scratch: Option<Utf8PathBuf>,
+    /// The same.
+    group: Option<Group>,
+    memory_alarm: Option<pipe::Receiver>,
 }
 
 /// A keeper that has just been started.
@@ -34,22 +39,31 @@ pub(super) struct Launched {
     plan: JailPlan,
     keeper: jail::Keeper,
     scratch: Option<Utf8PathBuf>,
+    group: Option<Group>,
 }
 
 impl Cell {
     /// Starts the keeper. Blocks for about a millisecond.
-    pub(super) fn launch(plan: JailPlan, scratch: Option<Utf8PathBuf>) -> io::Result<Launched> {
-        jail::start(&plan).map(|keeper| Launched { plan, keeper, scratch })
+    pub(super) fn launch(
+        plan: JailPlan,
+        confinement: &Confinement,
+        group: Option<Group>,
+        scratch: Option<Utf8PathBuf>,
+    ) -> io::Result<Launched> {
+        jail::start(&plan, confinement).map(|keeper| Launched { plan, keeper, scratch, group })
     }
 
     /// The cell of a keeper, and beside it what its programs will print.
     pub(super) fn attach(launched: Launched) -> io::Result<(Self, Outputs)> {
-        let Launched { plan, keeper, scratch } = launched;
+        let Launched { plan, keeper, scratch, group } = launched;
         let own_pids = plan.namespaces & nix::libc::CLONE_NEWPID != 0;
         let runtime = pipe::Receiver::from_owned_fd(keeper.log)?;
         let extensions = keeper.extension_log.map(pipe::Receiver::from_owned_fd).transpose()?;
         let status = pipe::Receiver::from_owned_fd(keeper.status)?;
-        let cell = Self { plan, pid: keeper.pid, control: Some(keeper.control), status, own_pids, scratch };
+        let alarm = group.as_ref().and_then(Group::memory_alarm);
+        let memory_alarm = alarm.map(pipe::Receiver::from_owned_fd_unchecked).transpose()?;
+        let (pid, control) = (keeper.pid, Some(keeper.control));
+        let cell = Self { plan, pid, control, status, own_pids, scratch, group, memory_alarm };
         Ok((cell, Outputs { runtime, extensions }))
     }
 
@@ -80,8 +94,12 @@ impl Cell {
     pub(super) async fn event(&mut self) -> CellEvent {
         loop {
             let mut bytes = [0; Record::SIZE];
-            if self.status.readable().await.is_err() {
-                return CellEvent::Gone;
+            tokio::select! {
+                biased;
+                ready = self.status.readable() => if ready.is_err() {
+                    return CellEvent::Gone;
+                },
+                () = memory_ran_out(self.memory_alarm.as_ref()) => return CellEvent::MemoryRanOut,
             }
             match self.status.try_read(&mut bytes) {
                 Ok(Record::SIZE) => match Record::from_bytes(bytes) {
@@ -119,6 +137,41 @@ impl Cell {
         }
     }
 
+    /// Lets what `/tmp` holds count beside the memory setting. Says whether somebody who waited for
+    /// memory can go on.
+    pub(super) fn make_room(&self) -> bool {
+        let Some(group) = &self.group else { return false };
+        let tmp = format!("/proc/{}/root/tmp", self.pid);
+        let held = nix::sys::statvfs::statvfs(tmp.as_str()).map_or(0, |found| {
+            (u64::from(found.blocks()) - u64::from(found.blocks_free())) * u64::from(found.fragment_size())
+        });
+        group.make_room(held) || !group.is_out_of_memory()
+    }
+
+    /// Whether the kernel has found, or ended, somebody who wanted more memory than there is.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::is_out_of_memory)
+    }
+
+    /// Whether the processes hold more memory of their own than the setting, where the kernel does
+    /// not see to that itself at once; `own_kb` is what `/proc` says.
+    pub(super) fn exceeds(&self, memory_mb: u32, own_kb: u64) -> bool {
+        if self.memory_alarm.is_some() {
+            return false;
+        }
+        match self.group.as_ref().and_then(|group| Some((group.own_bytes()?, group.memory_bytes()))) {
+            Some((own, most)) => own > most,
+            None => own_kb > u64::from(memory_mb) << 10,
+        }
+    }
+
+    /// Makes every process stand still, or go on.
+    pub(super) fn freeze(&self, still: bool) {
+        if let Some(group) = &self.group {
+            group.freeze(still);
+        }
+    }
+
     /// The process number of the keeper, as this machine counts.
     pub(super) fn keeper(&self) -> i32 {
         self.pid
@@ -133,7 +186,8 @@ impl Cell {
     /// Lets go of the keeper; the answer waits for its end.
     fn close(&mut self) -> Option<impl FnOnce() + Send + 'static> {
         drop(self.control.take()?);
-        let (pid, own_pids, scratch) = (self.pid, self.own_pids, self.scratch.take());
+        let (pid, own_pids) = (self.pid, self.own_pids);
+        let (scratch, group) = (self.scratch.take(), self.group.take());
         if own_pids {
             // Even a keeper that hangs in a mount ends so, and its namespace with it. Without a
             // pid namespace only the keeper knows whom to kill, so it is left to do it.
@@ -141,11 +195,19 @@ impl Cell {
         }
         Some(move || {
             jail::wait(pid);
+            drop(group);
             if let Some(scratch) = scratch {
                 let _ = fs_err::remove_dir_all(scratch);
             }
         })
     }
+}
+
+/// Waits until the kernel says that memory has run out, if it ever does.
+async fn memory_ran_out(alarm: Option<&pipe::Receiver>) {
+    let Some(alarm) = alarm else { return std::future::pending().await };
+    // An eventfd is read like a pipe: eight bytes at a time.
+    while alarm.readable().await.is_ok() && alarm.try_read(&mut [0; 8]).is_err() {}
 }
 
 impl Drop for Cell {

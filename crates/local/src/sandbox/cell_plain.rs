@@ -72,6 +72,24 @@ fn output() -> io::Result<(pipe::Receiver, OwnedFd)> {
 }
 
 impl Cell {
+    /// Nothing can.
+    pub(super) fn make_room(&self) -> bool {
+        false
+    }
+
+    /// Nothing tells.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        false
+    }
+
+    /// Whether the processes hold more memory than the setting.
+    pub(super) fn exceeds(&self, memory_mb: u32, own_kb: u64) -> bool {
+        own_kb > u64::from(memory_mb) << 10
+    }
+
+    /// Nothing can.
+    pub(super) fn freeze(&self, _still: bool) {}
+
     pub(super) fn launch(plan: PlainPlan, scratch: Option<Utf8PathBuf>) -> io::Result<Launched> {
         Ok(Launched { plan, scratch })
     }

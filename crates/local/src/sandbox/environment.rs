@@ -3,14 +3,14 @@
 //! Owns the order of things as AWS has it (FACTS.md §6, §7). Runs one call at a time; who may use
 //! it when is the pool's affair. What extensions add to it is in `extended`, the end in `shutdown`.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
     net::{TcpListener, unix::pipe},
     sync::mpsc,
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, Sleep},
 };
 
 use super::{
@@ -40,6 +40,11 @@ const SHORT_CALL: Duration = Duration::from_millis(2);
 
 /// What becomes of a runtime whose keeper is killed from outside, by the kernel's OOM killer for one.
 const KILLED: Exit = Exit::Signal(9);
+
+/// The error type of a report when memory has run out (FACTS.md §7).
+const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
+/// The error type of an answer when the runtime has ended.
+const EXIT_ERROR: &str = "Runtime.ExitError";
 
 #[derive(Debug)]
 enum Phase {
@@ -80,7 +85,14 @@ pub(super) struct Environment {
     log_stream: String,
     phase: Phase,
     peak_kb: u64,
+    /// What the processes held of their own when they were measured last.
+    own_kb: u64,
     measured: Option<Instant>,
+    /// Its processes stand still.
+    frozen: bool,
+    /// Rings at times while a call runs. It is set anew when it has rung, not for each call: most
+    /// calls end long before, and setting a timer wakes whoever waits for the next one.
+    bell: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug)]
@@ -100,6 +112,8 @@ enum Failure {
         error_type: String,
     },
     Exited(Exit),
+    /// It wanted more memory than the function has.
+    OutOfMemory,
     Extension(ExtensionFailure),
     TimedOut,
 }
@@ -161,7 +175,10 @@ impl Environment {
             log_stream,
             phase: Phase::Fresh,
             peak_kb: 0,
+            own_kb: 0,
             measured: None,
+            frozen: false,
+            bell: Box::pin(tokio::time::sleep(SAMPLE_EVERY)),
         })
     }
 
@@ -173,13 +190,30 @@ impl Environment {
                 None => return false,
                 // The runtime may have asked for its first call before this was read.
                 Some(CellEvent::Ready) => {}
+                Some(CellEvent::MemoryRanOut) => {
+                    self.cell.make_room();
+                }
                 Some(_) => return true,
             }
         }
     }
 
+    /// Makes the processes stand still until the next call, or go on.
+    pub(super) fn freeze(&mut self, still: bool) {
+        if self.frozen != still {
+            self.frozen = still;
+            self.cell.freeze(still);
+        }
+    }
+
+    /// Whether they stand still.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
     /// Runs one call.
     pub(super) async fn run(&mut self, call: Call) -> Result<Outcome, SandboxError> {
+        self.freeze(false);
         let mut log = self.log();
         let mut init_ms = None;
         match self.phase {
@@ -298,6 +332,7 @@ impl Environment {
                 }
                 Happened::Runtime(_) => Failure::Exited(Exit::Code(0)),
                 Happened::Exited(exit) => self.exited(exit),
+                Happened::OutOfMemory => Failure::OutOfMemory,
                 Happened::Extension(failure) => Failure::Extension(failure),
                 Happened::TimedOut => Failure::TimedOut,
             };
@@ -319,9 +354,16 @@ impl Environment {
                     RuntimeEvent::Asked | RuntimeEvent::Extensions | RuntimeEvent::InitFailed { .. },
                 ) => continue,
                 Happened::Exited(exit) => self.exited(exit),
+                Happened::OutOfMemory => Failure::OutOfMemory,
                 Happened::Extension(failure) => Failure::Extension(failure),
                 Happened::TimedOut => Failure::TimedOut,
             };
+            if matches!(failure, Failure::OutOfMemory) {
+                // Nobody who waits for memory can be told anything.
+                self.measure();
+                self.kill_all(self.running);
+                self.shut_down(ShutdownReason::Failure, log).await?;
+            }
             if matches!(failure, Failure::TimedOut) {
                 self.measure();
                 // Extensions are told, and have time, when the caller has the answer.
@@ -336,13 +378,26 @@ impl Environment {
     /// The next thing that matters, while the output is read all the time.
     async fn watch(&mut self, deadline: Instant, log: &mut Log) -> Result<Happened, SandboxError> {
         let mut buffer = [0u8; 16_384];
-        let mut sample = tokio::time::interval_at(Instant::now() + SAMPLE_EVERY, SAMPLE_EVERY);
-        sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if deadline < self.bell.deadline() {
+            self.bell.as_mut().reset(deadline);
+        }
         loop {
             tokio::select! {
                 biased;
                 Some(event) = self.events.recv() => return Ok(Happened::Runtime(event)),
-                () = tokio::time::sleep_until(deadline) => return Ok(Happened::TimedOut),
+                () = self.bell.as_mut() => {
+                    let now = Instant::now();
+                    if now >= deadline {
+                        return Ok(Happened::TimedOut);
+                    }
+                    if self.measured.is_none_or(|measured| now - measured >= SAMPLE_EVERY) {
+                        self.measure();
+                        if self.cell.exceeds(self.spec.memory_mb, self.own_kb) {
+                            return Ok(Happened::OutOfMemory);
+                        }
+                    }
+                    self.bell.as_mut().reset(deadline.min(now + SAMPLE_EVERY));
+                }
                 readable = self.output.readable(), if !self.output_ended => match readable {
                     Ok(()) => if let Ok(count) = self.output.try_read(&mut buffer) {
                         log.output(&buffer[..count]);
@@ -352,6 +407,9 @@ impl Environment {
                 },
                 event = self.cell.event() => match event {
                     CellEvent::Ready => {}
+                    CellEvent::MemoryRanOut => if !self.cell.make_room() {
+                        return Ok(Happened::OutOfMemory);
+                    },
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
                     CellEvent::LaunchFailed { program, source } => {
                         return Ok(Happened::Extension(self.extensions.launch_failed(program, &source)));
@@ -368,7 +426,6 @@ impl Environment {
                         return Ok(self.runtime_ended(KILLED, 0, log).await);
                     }
                 },
-                _ = sample.tick() => self.measure(),
             }
         }
     }
@@ -384,6 +441,9 @@ impl Environment {
             if !matches!(event, RuntimeEvent::Asked | RuntimeEvent::Extensions) {
                 return Happened::Runtime(event);
             }
+        }
+        if exit == KILLED && self.cell.is_out_of_memory() {
+            return Happened::OutOfMemory;
         }
         Happened::Exited(exit)
     }
@@ -449,7 +509,9 @@ impl Environment {
 
     fn measure(&mut self) {
         self.measured = Some(Instant::now());
-        self.peak_kb = self.peak_kb.max(memory::peak_kb(self.cell.keeper()).unwrap_or_default());
+        let usage = memory::usage(self.cell.keeper()).unwrap_or_default();
+        self.peak_kb = self.peak_kb.max(usage.peak_kb);
+        self.own_kb = usage.own_kb;
     }
 
     /// What a call's answer means to its caller and to its report.
@@ -470,6 +532,11 @@ impl Environment {
                         let reason = failure::exit_reason(exit);
                         log.exit(request_id, error_type, &reason);
                         failure::exit_error(request_id, error_type, &reason)
+                    }
+                    Failure::OutOfMemory => {
+                        let reason = failure::exit_reason(KILLED);
+                        log.exit(request_id, EXIT_ERROR, &reason);
+                        failure::exit_error(request_id, EXIT_ERROR, &reason)
                     }
                     Failure::Extension(ExtensionFailure { error_type, message }) => {
                         log.exit(request_id, error_type, &message);
@@ -506,7 +573,11 @@ impl Environment {
             duration_ms,
             billed_ms: (duration_ms + ended.init_ms.unwrap_or_default()).ceil().max(1.0) as u64,
             memory_mb: self.spec.memory_mb,
-            max_memory_mb: u32::try_from(self.peak_kb.div_ceil(1024)).unwrap_or(u32::MAX),
+            max_memory_mb: if error_type.as_deref() == Some(OUT_OF_MEMORY) {
+                self.spec.memory_mb
+            } else {
+                u32::try_from(self.peak_kb.div_ceil(1024)).unwrap_or(u32::MAX).min(self.spec.memory_mb)
+            },
             init_ms: ended.init_ms,
             status: *status,
             error_type: error_type.clone(),
@@ -540,6 +611,7 @@ fn describe(failure: &Failure) -> (&'static str, Option<String>) {
     match failure {
         Failure::Init { error_type, .. } => ("error", Some(error_type.clone())),
         Failure::Exited(_) => ("error", Some("Runtime.ExitError".into())),
+        Failure::OutOfMemory => ("error", Some(OUT_OF_MEMORY.into())),
         Failure::Extension(failure) => ("error", Some(failure.error_type.into())),
         Failure::TimedOut => ("timeout", None),
     }
@@ -571,6 +643,7 @@ struct Ended {
 enum Happened {
     Runtime(RuntimeEvent),
     Exited(Exit),
+    OutOfMemory,
     Extension(ExtensionFailure),
     TimedOut,
 }

@@ -32,6 +32,9 @@ pub(super) use super::cell::{Cell, Launched};
 pub(super) use super::cell_plain::{Cell, Launched};
 #[cfg(target_os = "linux")]
 use super::{
+    cgroup::{Group, Groups, Limits},
+    confine::{self, Confinement, Reach},
+    filter,
     jail::{JailPlan, RuntimeCommand},
     root::{self, Template},
 };
@@ -51,6 +54,10 @@ pub(super) struct Host {
     late_log: OnceLock<LateLog>,
     #[cfg(target_os = "linux")]
     templates: Mutex<HashMap<u8, Arc<Template>>>,
+    #[cfg(target_os = "linux")]
+    groups: Groups,
+    #[cfg(target_os = "linux")]
+    filters: Vec<seccompiler::BpfProgram>,
 }
 
 /// A cell and what belongs to it.
@@ -83,7 +90,16 @@ impl Host {
     ) -> Self {
         // What a server that was killed has left behind; the folder is ours alone.
         let _ = fs_err::remove_dir_all(work.join("tmp"));
-        let (means, report) = isolation::detect(isolation, &work.join("trial"));
+        #[cfg(target_os = "linux")]
+        let groups = match isolation {
+            Isolation::Best => Groups::detect(),
+            Isolation::ProcessOnly => Groups::default(),
+        };
+        #[cfg(target_os = "linux")]
+        let means = Means::of_groups(&groups);
+        #[cfg(not(target_os = "linux"))]
+        let means = Means::default();
+        let (means, report) = isolation::detect(isolation, means, &work.join("trial"));
         Self {
             work,
             interpreters,
@@ -93,6 +109,10 @@ impl Host {
             late_log: OnceLock::new(),
             #[cfg(target_os = "linux")]
             templates: Mutex::new(HashMap::new()),
+            #[cfg(target_os = "linux")]
+            groups,
+            #[cfg(target_os = "linux")]
+            filters: if means.filter { filter::programs() } else { Vec::new() },
         }
     }
 
@@ -154,7 +174,9 @@ impl Host {
             let command = self.inside(spec, &template, &client, log_stream, runtime_api);
             let extensions = extension_commands("/opt", extensions, &command);
             let plan = self.jail(&command, &extensions, template.steps(spec, self.means));
-            return Cell::launch(plan, None).map_err(start("start a process in new namespaces"));
+            let (group, confinement) = self.confinement(spec, None)?;
+            return Cell::launch(plan, &confinement, group, None)
+                .map_err(start("start a process in new namespaces"));
         }
         let (command, temporary) = self
             .outside(spec, interpreter, &client, log_stream, runtime_api)
@@ -162,7 +184,13 @@ impl Host {
         let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
         let extensions = extension_commands(opt, extensions, &command);
         #[cfg(target_os = "linux")]
-        let plan = self.jail(&command, &extensions, Vec::new());
+        {
+            let reach = self.reach(spec, interpreter, &client, &temporary);
+            let (group, confinement) = self.confinement(spec, Some(&reach))?;
+            let plan = self.jail(&command, &extensions, Vec::new());
+            return Cell::launch(plan, &confinement, group, Some(temporary.clone()))
+                .map_err(start("start a process"));
+        }
         #[cfg(not(target_os = "linux"))]
         let plan = super::cell_plain::PlainPlan {
             programs: std::iter::once(command)
@@ -175,6 +203,7 @@ impl Host {
                 })
                 .collect(),
         };
+        #[cfg(not(target_os = "linux"))]
         Cell::launch(plan, Some(temporary)).map_err(start("start a process"))
     }
 
@@ -248,6 +277,47 @@ impl Host {
             environment: self.environment(variables(spec, log_stream, runtime_api, None)),
             directory: "/var/task".into(),
         }
+    }
+
+    /// What confines the programs of one environment, and the groups that they belong to.
+    fn confinement(
+        &self,
+        spec: &EnvironmentSpec,
+        reach: Option<&Reach<'_>>,
+    ) -> Result<(Option<Group>, Confinement), SandboxError> {
+        let limits = Limits { memory_mb: spec.memory_mb, tmp_mb: spec.tmp_mb, processes: MOST_PROCESSES };
+        let make = || -> io::Result<_> {
+            let group = self.groups.make(limits)?;
+            let fence = match reach {
+                Some(reach) if self.means.fence => confine::fence(reach)?,
+                _ => None,
+            };
+            let confinement = Confinement { doors: group.doors()?, filters: self.filters.clone(), fence };
+            Ok((Some(group), confinement))
+        };
+        make().map_err(start("make a control group"))
+    }
+
+    /// What a function without a root of its own may reach.
+    fn reach<'a>(
+        &self,
+        spec: &'a EnvironmentSpec,
+        interpreter: &'a Interpreter,
+        client: &'a ClientFiles,
+        temporary: &'a Utf8Path,
+    ) -> Reach<'a> {
+        const SYSTEM: &[&str] =
+            &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
+        const SETTINGS: &[&str] = &["/etc", "/proc", "/sys/devices/system/cpu", "/run/systemd/resolve"];
+        const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+        let fixed = SYSTEM.iter().chain(SETTINGS).map(|path| Utf8Path::new(*path));
+        let own = [Some(interpreter.executable.as_path()), Some(interpreter.prefix.as_path())];
+        let files = [Some(client.source.as_path()), client.bytecode.as_deref()];
+        let code = [Some(spec.task.as_path()), spec.opt.as_deref(), Some(interpreter.stdlib.as_path())];
+        let library = interpreter.libpython.as_deref().and_then(Utf8Path::parent);
+        let read = fixed.chain([own, files].into_iter().flatten().chain(code).chain([library]).flatten());
+        let write = DEVICES.iter().map(|path| Utf8Path::new(*path)).chain([temporary]);
+        Reach { read: read.collect(), write: write.collect() }
     }
 
     fn template(&self, interpreter: &Interpreter, client: &ClientFiles) -> io::Result<Arc<Template>> {

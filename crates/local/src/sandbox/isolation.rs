@@ -73,6 +73,18 @@ pub(super) struct Means {
     pub(super) peers: bool,
     /// Whether a limit on processes means those of one environment alone.
     pub(super) process_limit: bool,
+    /// Whether the kernel counts an environment's processes by itself.
+    pub(super) process_group: bool,
+    /// Whether the kernel limits memory.
+    pub(super) memory_limit: bool,
+    /// Whether the CPU is shared by memory settings.
+    pub(super) cpu_share: bool,
+    /// Whether idle environments can be made to stand still.
+    pub(super) freezer: bool,
+    /// Whether system calls are filtered.
+    pub(super) filter: bool,
+    /// Whether Landlock fences in a function without a root of its own.
+    pub(super) fence: bool,
 }
 
 impl Means {
@@ -116,11 +128,35 @@ impl Means {
                 ),
                 feature(
                     "process limit",
-                    self.process_limit,
+                    self.process_limit || self.process_group,
                     "functions can start as many processes as this machine permits",
                 ),
+                feature(
+                    "memory limit",
+                    self.memory_limit,
+                    "memory is looked at ten times a second, and a function can exceed its setting in between",
+                ),
+                feature(
+                    "CPU share",
+                    self.cpu_share,
+                    "a function's memory setting does not change its share of the CPU",
+                ),
+                feature(
+                    "stands still between calls",
+                    self.freezer,
+                    "background threads and processes go on after an answer",
+                ),
+                feature(
+                    "system call filter",
+                    self.filter,
+                    "functions can use system calls that Lambda refuses",
+                ),
+                feature(
+                    "file fence",
+                    self.root || self.fence,
+                    "functions can read whatever the user who runs the local cloud can read",
+                ),
                 not_built("own network", "functions reach this machine's network and its local services"),
-                not_built("memory limit", "functions can use more memory than their setting"),
             ],
             refusal,
         }
@@ -129,10 +165,10 @@ impl Means {
 
 /// Finds the best means this host permits; `scratch` is a folder to try them in.
 #[cfg(target_os = "linux")]
-pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, IsolationReport) {
+pub(super) fn detect(isolation: Isolation, groups: Means, scratch: &Utf8Path) -> (Means, IsolationReport) {
     let as_root = nix::unistd::geteuid().is_root() && has_ids_to_give();
     let told = |means: Means, refusal| {
-        let means = means.completed();
+        let means = means.completed(groups);
         (means, means.report(refusal))
     };
     let none = Means { as_root, ..Means::default() };
@@ -151,13 +187,30 @@ pub(super) fn detect(isolation: Isolation, scratch: &Utf8Path) -> (Means, Isolat
 
 #[cfg(target_os = "linux")]
 impl Means {
+    /// What control groups give.
+    pub(super) fn of_groups(groups: &super::cgroup::Groups) -> Self {
+        Self {
+            process_group: groups.limit_processes(),
+            memory_limit: groups.limit_memory(),
+            cpu_share: groups.share_cpu(),
+            freezer: groups.freeze(),
+            ..Self::default()
+        }
+    }
+
     /// Adds what needs no trial jail to be known.
-    fn completed(self) -> Self {
+    fn completed(self, groups: Self) -> Self {
         let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
         let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
             peers: self.shows_files(&status) && super::peer::can_be_told(),
             process_limit: self.counts_processes(&kernel),
+            process_group: groups.process_group,
+            memory_limit: groups.memory_limit,
+            cpu_share: groups.cpu_share,
+            freezer: groups.freezer,
+            filter: !super::filter::programs().is_empty(),
+            fence: !self.root && super::confine::has_landlock(),
             ..self
         }
     }
@@ -207,7 +260,7 @@ fn rungs(as_root: bool) -> Vec<Means> {
 
 /// Only Linux has what a jail is made of.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn detect(_: Isolation, _: &Utf8Path) -> (Means, IsolationReport) {
+pub(super) fn detect(_: Isolation, _: Means, _: &Utf8Path) -> (Means, IsolationReport) {
     let none = Means::default();
     (none, none.report(Some("only Linux has namespaces".into())))
 }
@@ -222,6 +275,7 @@ mod probe {
 
     use super::{
         super::{
+            confine::Confinement,
             jail::{self, JailPlan, Record, RuntimeCommand, Step, attribute},
             root,
         },
@@ -258,7 +312,8 @@ mod probe {
         let namespaces = root::namespaces(means);
         let id_maps = root::id_maps(means);
         let plan = JailPlan { namespaces, id_maps, steps, runtime: nothing, extensions: Vec::new() };
-        let keeper = jail::start(&plan).map_err(|error| format!("new namespaces: {error}"))?;
+        let keeper = jail::start(&plan, &Confinement::default())
+            .map_err(|error| format!("new namespaces: {error}"))?;
         let answer = first_record(&keeper.status);
         drop(keeper.control);
         jail::wait(keeper.pid);
@@ -295,12 +350,24 @@ mod tests {
 
     #[test]
     fn what_no_host_has_yet_is_named_apart() {
-        let all =
-            Means { root: true, users: true, pids: true, as_root: true, peers: true, process_limit: true };
+        let all = Means {
+            root: true,
+            users: true,
+            pids: true,
+            as_root: true,
+            peers: true,
+            process_limit: true,
+            process_group: true,
+            memory_limit: true,
+            cpu_share: true,
+            freezer: true,
+            filter: true,
+            fence: false,
+        };
         let report = all.report(None);
         assert_eq!(report.missing().count(), 0);
         let not_built: Vec<_> = report.not_built().map(|feature| feature.name).collect();
-        assert_eq!(not_built, ["own network", "memory limit"]);
+        assert_eq!(not_built, ["own network"]);
     }
 
     #[test]
@@ -327,10 +394,17 @@ mod tests {
     fn a_host_that_permits_the_best_permits_every_lower_rung() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let scratch = Utf8Path::from_path(folder.path()).expect("UTF-8 path");
-        let (best, report) = detect(Isolation::Best, scratch);
+        // Control groups need no jail, and are tried elsewhere.
+        let groups = Means {
+            process_group: true,
+            memory_limit: true,
+            cpu_share: true,
+            freezer: true,
+            ..Means::default()
+        };
+        let (best, report) = detect(Isolation::Best, groups, scratch);
         if best.root && best.users && best.pids {
-            let kernel = fs_err::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
-            assert_eq!(report.missing().count(), usize::from(!best.counts_processes(&kernel)), "{report:?}");
+            assert_eq!(report.missing().count(), 0, "{report:?}");
             for means in rungs(best.as_root) {
                 assert_eq!(probe::run(means, scratch), Ok(()), "{means:?}");
             }

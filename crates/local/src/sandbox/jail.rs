@@ -17,6 +17,8 @@ use std::{
     ptr,
 };
 
+use super::confine::{self, Confinement};
+
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -186,10 +188,11 @@ struct Prepared<'a> {
     status: RawFd,
     log: RawFd,
     extension_log: RawFd,
+    confined: confine::Prepared,
 }
 
 /// Starts the keeper of a jail. The programs wait for [`RUN`].
-pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
+pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Keeper> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
     };
@@ -200,7 +203,7 @@ pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
     let extension_log = if plan.extensions.is_empty() { None } else { Some(pipe2(OFlag::O_CLOEXEC)?) };
     let (extension_log, extension_log_write) = extension_log.unzip();
     let programs = std::iter::once(&plan.runtime).chain(plan.extensions.iter().take(MOST_EXTENSIONS));
-    let prepared = Prepared {
+    let mut prepared = Prepared {
         plan,
         lists: programs
             .map(|program| (pointers(&program.arguments), pointers(&program.environment)))
@@ -210,13 +213,14 @@ pub(super) fn start(plan: &JailPlan) -> io::Result<Keeper> {
         status: status_write.as_raw_fd(),
         log: log_write.as_raw_fd(),
         extension_log: extension_log_write.as_ref().unwrap_or(&log_write).as_raw_fd(),
+        confined: confinement.prepare(),
     };
     // SAFETY: the child runs `keep`, which never returns and keeps to async-signal-safe calls on
     // memory that was prepared above and lives in its own copy of the address space.
     let pid = unsafe { clone(plan.namespaces) };
     if pid == 0 {
         // SAFETY: as above; this is the child.
-        unsafe { keep(&prepared) }
+        unsafe { keep(&mut prepared) }
     }
     if pid < 0 {
         return Err(io::Error::last_os_error());
@@ -276,7 +280,7 @@ unsafe fn report(record: Record) {
 }
 
 /// The keeper's life. Never returns.
-unsafe fn keep(prepared: &Prepared<'_>) -> ! {
+unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
     let plan = prepared.plan;
     // SAFETY: all calls below are async-signal-safe system calls on valid memory.
     unsafe {
@@ -369,13 +373,14 @@ unsafe fn keep(prepared: &Prepared<'_>) -> ! {
 }
 
 /// Brings the pipes to their fixed numbers and closes everything else.
-unsafe fn take_descriptors(prepared: &Prepared<'_>) {
+unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
     // SAFETY: only descriptors are touched, and they are this process's own copies.
     unsafe {
         let high = |descriptor: RawFd| libc::fcntl(descriptor, libc::F_DUPFD, 64);
         let (null, control) = (high(prepared.null), high(prepared.control));
         let (status, log) = (high(prepared.status), high(prepared.log));
         let extension_log = high(prepared.extension_log);
+        prepared.confined.lift();
         for target in 0..3 {
             libc::dup2(null, target);
         }
@@ -383,7 +388,7 @@ unsafe fn take_descriptors(prepared: &Prepared<'_>) {
         libc::dup3(status, STATUS, libc::O_CLOEXEC);
         libc::dup3(log, LOG, libc::O_CLOEXEC);
         libc::dup3(extension_log, EXTENSION_LOG, libc::O_CLOEXEC);
-        close_from(7);
+        close_from(prepared.confined.settle(7));
     }
 }
 
@@ -479,6 +484,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), 
     // SAFETY: system calls on memory prepared before the clone; the argument and environment
     // lists end with null.
     unsafe {
+        prepared.confined.join()?;
         libc::setsid();
         // Whoever started the server may keep keys in the session's keyring, which is inherited. A
         // host that forbids this call has none to inherit.
@@ -498,6 +504,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), 
         );
         limit(libc::RLIMIT_NOFILE as c_int, 1024)?;
         limit(libc::RLIMIT_CORE as c_int, 0)?;
+        prepared.confined.drop_capabilities();
         if let Some(identity) = runtime.identity {
             if identity.drop_groups {
                 check(libc::syscall(libc::SYS_setgroups, 0 as c_long, ptr::null::<c_void>()) as c_int)?;
@@ -522,6 +529,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), 
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        prepared.confined.enclose()?;
         libc::execve(runtime.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
         Err(errno())
     }

@@ -3,14 +3,24 @@
 //! Owns the measure behind `Max Memory Used`: the sum of the peak resident sizes of the
 //! environment's processes. Pages that a forked child shares with its parent count twice.
 
-/// The sum in KB over all descendants of a keeper, or nothing where `/proc` does not tell.
-pub(super) fn peak_kb(keeper: i32) -> Option<u64> {
-    let peak = |pid: i32| {
+/// Memory of all descendants of a keeper.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// The most that each has ever held, added up, in KB.
+    pub(super) peak_kb: u64,
+    /// What they hold now that is neither a file's nor shared, in KB.
+    pub(super) own_kb: u64,
+}
+
+/// The sum over all descendants of a keeper, or nothing where `/proc` does not tell.
+pub(super) fn usage(keeper: i32) -> Option<Usage> {
+    let mut sum = Usage::default();
+    for pid in descendants(keeper)? {
         let status = fs_err::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        high_water_mark(&status).unwrap_or_default()
-    };
-    let sum = descendants(keeper)?.into_iter().map(peak).sum();
-    (sum > 0).then_some(sum)
+        sum.peak_kb += field(&status, "VmHWM:").unwrap_or_default();
+        sum.own_kb += field(&status, "RssAnon:").unwrap_or_default();
+    }
+    (sum.peak_kb > 0).then_some(sum)
 }
 
 /// The processes that a keeper and its descendants have started.
@@ -38,8 +48,8 @@ fn children(pid: i32) -> Option<Vec<i32>> {
     Some(all)
 }
 
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
@@ -49,7 +59,9 @@ mod tests {
 
     #[test]
     fn the_peak_is_read_from_a_status_file() {
-        assert_eq!(high_water_mark("Name:\tpython\nVmHWM:\t   10240 kB\nVmRSS:\t 1 kB\n"), Some(10240));
-        assert_eq!(high_water_mark("Name:\tkthread\n"), None);
+        let status = "Name:\tpython\nVmHWM:\t   10240 kB\nRssAnon:\t 1 kB\n";
+        assert_eq!(field(status, "VmHWM:"), Some(10240));
+        assert_eq!(field(status, "RssAnon:"), Some(1));
+        assert_eq!(field("Name:\tkthread\n", "VmHWM:"), None);
     }
 }

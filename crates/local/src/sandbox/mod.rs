@@ -19,7 +19,7 @@ use layercake_core::{
     target::Runtime,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use self::{
     environment::Environment,
@@ -32,12 +32,19 @@ use crate::interpreters::{Interpreters, NoInterpreter};
 mod cell;
 mod cell_event;
 #[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "only its tests are built here"))]
 mod cell_plain;
+#[cfg(target_os = "linux")]
+mod cgroup;
 mod client;
+#[cfg(target_os = "linux")]
+mod confine;
 mod environment;
 mod exchange;
 mod extensions;
 mod failure;
+#[cfg(target_os = "linux")]
+mod filter;
 mod host;
 mod isolation;
 #[cfg(target_os = "linux")]
@@ -255,6 +262,10 @@ impl Default for Tuning {
 /// How often idle environments are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// How long an environment is idle before it stands still. AWS stops it at once; here a call that
+/// follows at once would pay for that.
+const STILL_AFTER: Duration = Duration::from_millis(20);
+
 /// All execution environments of one local cloud.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -287,6 +298,7 @@ impl Sandbox {
             stop: watch::Sender::new(false),
         });
         tokio::spawn(sweep(Arc::downgrade(&shared)));
+        tokio::spawn(hold_still(Arc::downgrade(&shared), shared.pool.rested()));
         Arc::new(Self { shared })
     }
 
@@ -297,7 +309,13 @@ impl Sandbox {
 
     /// Runs one call in an idle environment of its function, or in a new one.
     ///
-    /// A call that has begun is run to its end even when nobody waits for it any more.
+    /// Who drops the future ends the environment in the middle of the call; [`Self::invoke`] does not.
+    pub async fn run(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
+        self.shared.invoke(spec, call).await
+    }
+
+    /// The same in a task of its own: a call that has begun is run to its end even when nobody waits
+    /// for it any more.
     pub async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move { shared.invoke(spec, call).await });
@@ -405,6 +423,20 @@ impl Shared {
         });
         // A task that panicked has given the places back all the same.
         let _ = ending.await;
+    }
+}
+
+/// Makes idle environments stand still, as long as the sandbox exists.
+async fn hold_still(shared: Weak<Shared>, rested: Arc<Notify>) {
+    loop {
+        rested.notified().await;
+        loop {
+            tokio::time::sleep(STILL_AFTER).await;
+            let Some(shared) = shared.upgrade() else { return };
+            if !shared.pool.freeze_idle(STILL_AFTER) {
+                break;
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -48,6 +48,8 @@ struct State {
     /// Environments that exist, busy ones and those being started or ended among them.
     alive: usize,
     closed: bool,
+    /// Somebody will look for idle environments that move.
+    watched: bool,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,8 @@ struct Leased {
 pub(super) struct Pool {
     state: Mutex<State>,
     freed: Notify,
+    /// Told when something is idle and moves.
+    rested: Arc<Notify>,
     most: NonZeroUsize,
     patience: Duration,
 }
@@ -99,7 +103,7 @@ impl State {
 
 impl Pool {
     pub(super) fn new(most: NonZeroUsize, patience: Duration) -> Self {
-        Self { state: Mutex::default(), freed: Notify::new(), most, patience }
+        Self { state: Mutex::default(), freed: Notify::new(), rested: Arc::default(), most, patience }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -169,6 +173,26 @@ impl Pool {
             .collect()
     }
 
+    /// Told when there may be something to make stand still, and when the pool is gone.
+    pub(super) fn rested(&self) -> Arc<Notify> {
+        Arc::clone(&self.rested)
+    }
+
+    /// Makes what has been idle for so long stand still. Says whether something idle still moves.
+    pub(super) fn freeze_idle(&self, least: Duration) -> bool {
+        let mut state = self.state();
+        let mut moves = false;
+        for idle in state.idle.values_mut().flatten().filter(|idle| !idle.environment.is_frozen()) {
+            if idle.since.elapsed() >= least {
+                idle.environment.freeze(true);
+            } else {
+                moves = true;
+            }
+        }
+        state.watched = moves;
+        moves
+    }
+
     /// Takes out what has been idle for so long, or has died.
     pub(super) fn take_stale(&self, longest: Duration) -> Vec<Environment> {
         let mut state = self.state();
@@ -224,6 +248,12 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.rested.notify_one();
+    }
+}
+
 impl Lease<'_> {
     /// Goes on under its number, and comes back with [`Pool::lease`].
     pub(super) fn keep(mut self) -> u64 {
@@ -244,7 +274,11 @@ impl Lease<'_> {
         self.returned = true;
         let idle = Idle { environment, since: Instant::now() };
         state.idle.entry(key).or_default().push(idle);
+        let watched = std::mem::replace(&mut state.watched, true);
         drop(state);
+        if !watched {
+            self.pool.rested.notify_one();
+        }
         self.pool.freed.notify_waiters();
         None
     }

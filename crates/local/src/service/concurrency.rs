@@ -1,13 +1,7 @@
-//! Reserved and provisioned concurrency: who has how much of the account's, and that no more calls
-//! of a function run at once than are reserved for it.
+//! Reserved and provisioned concurrency: who has how much of the account's.
 //!
 //! Provisioned concurrency is accounted for and answered; environments are started by the first
 //! calls all the same.
-
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
 
 use layercake_core::aws::FunctionName;
 use serde::{Deserialize, Serialize};
@@ -42,42 +36,6 @@ pub(crate) struct Provisioned {
     pub(crate) allocated: u32,
     /// In milliseconds since 1970.
     pub(crate) modified: i64,
-}
-
-/// How many calls of each function run now.
-#[derive(Clone, Default)]
-pub(crate) struct RunningCalls(Arc<Mutex<HashMap<(Scope, FunctionName), u32>>>);
-
-/// A call that runs, until this is dropped.
-pub(super) struct RunningCall {
-    calls: RunningCalls,
-    function: (Scope, FunctionName),
-}
-
-impl RunningCalls {
-    /// Notes a call; none when as many run as may.
-    fn begin(&self, scope: &Scope, name: &FunctionName, most: Option<u32>) -> Option<RunningCall> {
-        let function = (scope.clone(), name.clone());
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = running.entry(function.clone()).or_default();
-        if most.is_some_and(|most| *count >= most) {
-            return None;
-        }
-        *count += 1;
-        Some(RunningCall { calls: self.clone(), function })
-    }
-}
-
-impl Drop for RunningCall {
-    fn drop(&mut self) {
-        let mut running = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = running.get_mut(&self.function) {
-            *count -= 1;
-            if *count == 0 {
-                running.remove(&self.function);
-            }
-        }
-    }
 }
 
 impl Cloud {
@@ -142,7 +100,7 @@ impl Cloud {
         name: &FunctionName,
     ) -> Result<Option<u32>, LambdaError> {
         let (scope, owner) = (scope.clone(), SettingOwner::function(name));
-        self.blocking(move |store| Ok(store.setting(&scope, SettingKind::Concurrency, &owner)?)).await
+        self.reading(move |store| Ok(store.setting(&scope, SettingKind::Concurrency, &owner)?)).await
     }
 
     /// Gives a function's reservation up.
@@ -155,21 +113,6 @@ impl Cloud {
         self.forget_setting::<u32>(scope, SettingKind::Concurrency, SettingOwner::function(&function.name))
             .await
             .map(|_| ())
-    }
-
-    /// Notes that a call of a function begins, as long as the value lives.
-    ///
-    /// # Errors
-    /// [`LambdaError::Throttled`] when as many run as are reserved.
-    pub(super) async fn begin_call(
-        &self,
-        scope: &Scope,
-        name: &FunctionName,
-    ) -> Result<RunningCall, LambdaError> {
-        let most = self.reserved(scope, name).await?;
-        self.running
-            .begin(scope, name, most)
-            .ok_or(LambdaError::Throttled { reserved: most.unwrap_or_default() })
     }
 
     /// Provisions concurrency for a version or alias.

@@ -1,7 +1,7 @@
 //! Options for asynchronous invocation: how often and how long a failed event is tried again, and
 //! where its record goes.
 //!
-//! Retries and ages have effect here; destinations are checked and kept.
+//! What they do is in `events`.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,19 @@ pub(crate) struct Destinations {
     pub(crate) success: Option<String>,
     /// Of those that failed.
     pub(crate) failure: Option<String>,
+}
+
+/// Options as events follow them, with AWS's values where none are configured.
+#[derive(Clone, Debug)]
+pub(super) struct EventOptions {
+    /// Runs after the first, 0 to 2.
+    pub(super) retries: u32,
+    /// How long an event may wait, in seconds.
+    pub(super) age: u32,
+    /// Where records of events that succeeded go.
+    pub(super) on_success: Option<String>,
+    /// Where records of events that failed go.
+    pub(super) on_failure: Option<String>,
 }
 
 /// Options with what they belong to.
@@ -161,14 +174,18 @@ impl Cloud {
         }
     }
 
-    /// Runs after the first that an event to this version or alias gets, and how long it may wait
-    /// in seconds.
-    pub(super) async fn event_patience(&self, scope: &Scope, function: &FunctionRef) -> (u32, u32) {
-        // "by default, Lambda retries an asynchronous invocation twice … up to six hours"
-        let (retries, age) = (2, 21_600);
-        match self.event_invoke(scope.clone(), function.clone()).await {
-            Ok(EventInvoke { config, .. }) => (config.retries.unwrap_or(retries), config.age.unwrap_or(age)),
-            Err(_) => (retries, age),
+    /// The options of a version or alias as its events follow them.
+    pub(super) async fn event_options(&self, scope: &Scope, function: &FunctionRef) -> EventOptions {
+        let config = match self.event_invoke(scope.clone(), function.clone()).await {
+            Ok(found) => found.config,
+            Err(_) => EventInvokeConfig::default(),
+        };
+        EventOptions {
+            // "by default, Lambda retries an asynchronous invocation twice … up to six hours"
+            retries: config.retries.unwrap_or(2),
+            age: config.age.unwrap_or(21_600),
+            on_success: config.on_success,
+            on_failure: config.on_failure,
         }
     }
 
@@ -199,27 +216,32 @@ impl Cloud {
             if *arn == own || arn.strip_prefix(&own).is_some_and(|rest| rest.starts_with(':')) {
                 return Err(SettingsError::OwnDestination);
             }
-            if !self.is_function(scope, arn).await? {
+            if self.destination_function(scope, arn).await?.is_none() {
                 return Err(SettingsError::NoSuchDestination { arn: arn.clone() });
             }
         }
         Ok(given)
     }
 
-    /// Whether an ARN is that of a function of this account and region that is there.
-    async fn is_function(&self, scope: &Scope, arn: &str) -> Result<bool, SettingsError> {
+    /// The function of this account and region that an ARN names, if it is there.
+    pub(super) async fn destination_function(
+        &self,
+        scope: &Scope,
+        arn: &str,
+    ) -> Result<Option<FunctionRef>, SettingsError> {
         let parts: Vec<_> = arn.split(':').collect();
         let ["arn", _, "lambda", region, account, "function", name, ..] = parts[..] else {
-            return Ok(false);
+            return Ok(None);
         };
-        let Ok(name) = name.parse() else { return Ok(false) };
+        let Ok(name) = name.parse() else { return Ok(None) };
         if region != scope.region.as_str() || account != scope.account.as_str() {
-            return Ok(false);
+            return Ok(None);
         }
         let qualifier = parts.get(7).map(|text| Qualifier::of(text));
-        match self.function(scope, &FunctionRef { name, qualifier }).await {
-            Ok(_) => Ok(true),
-            Err(LambdaError::NoSuchFunction { .. }) => Ok(false),
+        let function = FunctionRef { name, qualifier };
+        match self.function(scope, &function).await {
+            Ok(_) => Ok(Some(function)),
+            Err(LambdaError::NoSuchFunction { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

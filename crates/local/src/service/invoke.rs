@@ -16,11 +16,8 @@ use super::{
 };
 use crate::{
     sandbox::{Call, EnvironmentSpec, LogEvent, LogFormat, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, State, StoreError, TreePin},
+    store::{FunctionRecord, NewLogEvents, Scope, StoreError, TreePin},
 };
-
-/// How long a throttled event waits before it is tried again.
-const THROTTLED_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is ready to run, so that an invocation need not look at the disk.
 #[derive(Default)]
@@ -79,25 +76,9 @@ pub(crate) struct Invoked {
 }
 
 impl Cloud {
-    /// Whether a function can be invoked now, and which version of it; calls of an alias are shared
-    /// by weight, so that another call may get another one.
-    pub(crate) async fn invocable(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-    ) -> Result<FunctionRecord, LambdaError> {
-        let record = self.routed(scope, function).await.map_err(|error| match error {
-            // Invoke alone names the version it looked for (FACTS.md §2).
-            LambdaError::NoSuchFunction { .. } if function.qualifier.is_none() => {
-                LambdaError::NoSuchFunction { arn: format!("{}:$LATEST", function.arn(scope)) }
-            }
-            other => other,
-        })?;
-        match record.state {
-            State::Active => Ok(record),
-            State::Pending => Err(LambdaError::Pending),
-            State::Failed { reason } => Err(LambdaError::CreationFailed { reason }),
-        }
+    /// Whether a function can be invoked now.
+    pub(crate) async fn invocable(&self, scope: &Scope, function: &FunctionRef) -> Result<(), LambdaError> {
+        self.route(scope, function).await.map(|_| ())
     }
 
     /// Runs a function and waits for it.
@@ -107,11 +88,12 @@ impl Cloud {
         function: &FunctionRef,
         call: Call,
     ) -> Result<Invoked, LambdaError> {
-        let record = self.invocable(scope, function).await?;
-        let _running = self.begin_call(scope, &function.name).await?;
+        let route = self.route(scope, function).await?;
+        let _running = route.begin_call()?;
+        let record = &route.record;
         // Kept until the call has ended, and with it the trees.
-        let prepared = self.prepare(scope, &record).await?;
-        let outcome = self.sandbox.invoke(Arc::clone(&prepared.spec), call).await?;
+        let prepared = self.prepare(scope, record).await?;
+        let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
         if !outcome.logged {
             self.logs.add(of_environment(&prepared.spec, &outcome.log_stream, &outcome.log));
         }
@@ -180,36 +162,6 @@ impl Cloud {
             self.prepared.forget_this(&key, &prepared);
         }
         Ok(prepared)
-    }
-
-    /// Runs a function without waiting for it; more runs follow when it fails, as many as are
-    /// configured, as Lambda's asynchronous invocation does, though without the minutes in between
-    /// that nobody waits for on a local machine.
-    ///
-    /// An event waits while as many calls run as are reserved, until it is too old. With none
-    /// reserved it is given up at once, "without any retries" (Lambda's documentation).
-    pub(crate) fn invoke_later(self: &Arc<Self>, scope: Scope, function: FunctionRef, call: Call) {
-        let cloud = Arc::clone(self);
-        tokio::spawn(async move {
-            let (retries, age) = cloud.event_patience(&scope, &function).await;
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(age.into());
-            let mut runs_left = retries + 1;
-            while runs_left > 0 {
-                match cloud.invoke(&scope, &function, call.clone()).await {
-                    Ok(invoked) if invoked.outcome.function_error.is_none() => return,
-                    Ok(_) => runs_left -= 1,
-                    Err(LambdaError::Throttled { reserved: 1.. })
-                        if tokio::time::Instant::now() < deadline =>
-                    {
-                        tokio::time::sleep(THROTTLED_AGAIN).await;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, function = %function.name, "an event was dropped");
-                        return;
-                    }
-                }
-            }
-        });
     }
 }
 

@@ -1,5 +1,6 @@
-//! Recursive loop detection and runtime updates of functions. Both are kept and given back; no
-//! function here is part of a loop, and runtimes are the Pythons of this machine.
+//! Recursive loop detection and runtime updates of functions. The first counts where functions send
+//! each other the records of their events (`events`); the second is kept and given back, since
+//! runtimes are the Pythons of this machine.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,6 +13,7 @@ mod digest;
 mod documents;
 mod error;
 mod event_invoke;
+mod events;
 mod functions;
 mod iam;
 mod invoke;
@@ -26,6 +27,7 @@ mod objects;
 mod packages;
 mod pattern;
 mod policies;
+mod routes;
 mod settings;
 mod settings_error;
 mod tags;
@@ -36,7 +38,7 @@ mod version_id;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use layercake_core::aws::AccountId;
 #[cfg(test)]
@@ -44,12 +46,13 @@ use layercake_core::aws::Region;
 
 pub(crate) use buckets::{ListBuckets, Setting};
 pub(crate) use code_signing::{CodeSigningChanges, code_signing_arn};
-pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned, RunningCalls};
+pub(crate) use concurrency::{LEAST_UNRESERVED, Provisioned};
 pub(crate) use credentials::{Caller, Keyring, KnownKey, Principal, user_id};
 pub(crate) use digest::{ALGORITHMS, DEFAULT_ALGORITHM, Digest, hex_to_base64};
 pub(crate) use documents::{DocumentFault, Trust, trust};
 pub(crate) use error::{IamError, LambdaError, LogsError, ObjectError, TagFault};
 pub(crate) use event_invoke::{Destinations, EventInvoke, NewEventInvokeConfig};
+pub(crate) use events::EventQueue;
 pub(crate) use functions::{
     AliasChanges, CODE_STORAGE_BYTES, CodeChange, FunctionChanges, FunctionRef, NewFunction, NewVersion,
     Qualifier, alias_arn,
@@ -67,6 +70,7 @@ pub(crate) use objects::{
 };
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
+pub(crate) use routes::Routes;
 pub(crate) use settings_error::SettingsError;
 pub(crate) use tags::Taggable;
 pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
@@ -87,8 +91,10 @@ pub(crate) struct Cloud {
     pub(crate) prepared: PreparedCache,
     pub(crate) layer_pages: LayerPages,
     pub(crate) logs: LogSink,
-    /// How many calls of each function run, which reserved concurrency bounds.
-    pub(crate) running: RunningCalls,
+    /// What invocations know of their functions, and how many of each run.
+    pub(crate) routes: Routes,
+    /// Events that were accepted and have not ended.
+    pub(crate) events: EventQueue,
 }
 
 impl Cloud {
@@ -98,8 +104,10 @@ impl Cloud {
         sandbox: Arc<Sandbox>,
         account: AccountId,
         retired_runtimes: RetiredRuntimes,
+        event_speed: NonZeroU32,
     ) -> Result<Arc<Self>, StoreError> {
         let logs = LogSink::start(&store);
+        let events = EventQueue::open(&store, event_speed)?;
         sandbox.set_late_log(logs.of_environments());
         let cloud = Arc::new(Self {
             store,
@@ -109,11 +117,13 @@ impl Cloud {
             prepared: PreparedCache::default(),
             layer_pages: LayerPages::default(),
             logs,
-            running: RunningCalls::default(),
+            routes: Routes::default(),
+            events,
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);
         }
+        EventQueue::start(&cloud);
         Ok(cloud)
     }
 

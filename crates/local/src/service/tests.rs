@@ -21,7 +21,7 @@ fn cloud(data: &camino::Utf8Path) -> Arc<Cloud> {
         isolation: Isolation::Best,
     });
     let account = "123456789012".parse().expect("an account");
-    Cloud::new(store, sandbox, account, RetiredRuntimes::Refuse).expect("a cloud")
+    Cloud::new(store, sandbox, account, RetiredRuntimes::Refuse, NonZeroU32::MIN).expect("a cloud")
 }
 
 fn folder() -> (tempfile::TempDir, Utf8PathBuf) {

@@ -4,8 +4,8 @@ use layercake_core::aws::FunctionName;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
-    FunctionRecord, Pinned, Scope, Settings, State, Store, StoreError, Update, from_json, function_settings,
-    to_json, trees,
+    FunctionRecord, Pinned, Scope, Settings, State, Store, StoreError, Update, events, from_json,
+    function_settings, to_json, trees,
 };
 
 /// Why a function was not changed.
@@ -188,6 +188,7 @@ impl Store {
                 key,
             )?;
             function_settings::forget(transaction, scope, name, None)?;
+            events::forget(transaction, scope, name)?;
             Ok(Some(used))
         })?;
         let Some(used) = used else {

@@ -361,7 +361,7 @@ impl Store {
 
     /// Adds the events of several streams in one step.
     pub(crate) fn add_log_events(&self, batches: &[NewLogEvents]) -> Result<(), StoreError> {
-        self.write(|transaction| {
+        self.write_aside(|transaction| {
             for batch in batches {
                 if !is_wanted(transaction, batch)? {
                     continue;

@@ -19,6 +19,7 @@ mod code_signing;
 mod collect;
 mod damage;
 mod disk;
+mod events;
 mod function_settings;
 mod functions;
 mod layers;
@@ -43,7 +44,10 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -60,6 +64,7 @@ pub(crate) use blobs::{Blob, BlobFile, BlobWriter};
 pub(crate) use buckets::BucketQuery;
 pub(crate) use code_signing::{CodeSigningDeletion, CodeSigningRecord};
 pub(crate) use damage::Watch;
+pub(crate) use events::{EventChange, EventRecord, EventResponse, NewEvent, WaitingEvent};
 pub(crate) use function_settings::{Setting, SettingKind, SettingOwner};
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
@@ -193,6 +198,8 @@ pub(crate) struct Store {
     sound: Mutex<HashMap<Sha256, damage::Stamp>>,
     /// How often layers were changed.
     layer_changes: AtomicU64,
+    /// How often anything was changed but logs.
+    changes: AtomicU64,
     /// Held while a tree is made, so that nobody makes the same one beside.
     unpacking: Mutex<()>,
     /// Gone once the store is closed; nothing is written without it.
@@ -246,6 +253,7 @@ impl Store {
             garbage: Mutex::default(),
             sound: Mutex::default(),
             layer_changes: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             unpacking: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         });
@@ -301,8 +309,25 @@ impl Store {
         })
     }
 
+    /// A number that is another one after every change of anything but logs. Who keeps what was read
+    /// after asking for it has what is true as long as the number stays.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Runs statements as one transaction: all of them or none.
     fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let value = self.write_aside(work);
+        // Also after a failure: a commit that was reported as failed may have reached the disk.
+        self.changes.fetch_add(1, Ordering::Release);
+        value
+    }
+
+    /// The same for what no invocation depends on, such as logs: [`Self::changes`] stays as it is.
+    fn write_aside<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

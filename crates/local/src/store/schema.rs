@@ -189,6 +189,15 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (account, region, id)
     ) WITHOUT ROWID;
 ",
+    // Events that wait to be run. The payload is last, so that nobody reads it who looks for the
+    // rest. Numbers are never used twice: who remembers one must not find another event by it.
+    "
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL, region TEXT NOT NULL, function TEXT NOT NULL,
+        due INTEGER NOT NULL, record TEXT NOT NULL, payload BLOB NOT NULL
+    );
+",
 ];
 
 /// Sets the connection up and brings the tables to the newest version.

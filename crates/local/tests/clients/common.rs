@@ -26,6 +26,8 @@ pub(crate) fn config(data: &Utf8Path) -> Config {
         presence: Presence::Serving,
         interpreters: interpreters(),
         access: Access::default(),
+        // A minute is a tenth of a second.
+        event_speed: std::num::NonZeroU32::new(600).expect("not zero"),
     }
 }
 

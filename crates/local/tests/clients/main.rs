@@ -5,6 +5,7 @@ mod aws_cli;
 mod boto3;
 mod common;
 mod credentials;
+mod events;
 mod lambda_configs;
 mod neighbours;
 mod s3;

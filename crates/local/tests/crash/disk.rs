@@ -48,9 +48,12 @@ fn a_full_disk_is_told_and_survived() {
     assert_eq!(client.get("/2015-03-31/functions/f").status, 404);
     // A record may still find room in the database's own files; an object's bytes do not.
     let bucket = client.ask("PUT", "/bucket", b"").expect("an answer");
-    let object = client.ask("PUT", "/bucket/key", &chance.bytes(900_000)).expect("an answer");
     match bucket.status {
-        200 => assert!(object.status == 500 && object.text().contains("No space left"), "{}", object.text()),
+        200 => {
+            let object = client.ask("PUT", "/bucket/key", &chance.bytes(900_000)).expect("an answer");
+            assert!(object.status == 500 && object.text().contains("No space left"), "{}", object.text());
+        }
+        // Without a bucket an object is refused before its bytes are read, and they break the connection.
         _ => assert!(bucket.text().contains("is full"), "{}", bucket.text()),
     }
     assert!(is_empty(&folder.join("beside")));

@@ -14,11 +14,25 @@ use layercake_core::{
     hash::Sha256,
     zip::{FileMode, ZipWriter},
 };
-use layercake_local::{Config, Interpreters, Presence, RetiredRuntimes};
+use layercake_local::{Config, Interpreters, Presence, RetiredRuntimes, interpreters::SearchPlaces};
 use serde_json::{Value, json};
 
 const DATA: &str = "LAYERCAKE_CRASH_TEST_DATA";
 const READY: &str = "listening at ";
+
+/// Set for a server that shall run functions; the others start faster.
+pub(crate) const PYTHONS: &str = "LAYERCAKE_CRASH_TEST_PYTHONS";
+
+/// The Pythons in this machine's PATH and in pyenv's folder.
+pub(crate) fn pythons() -> Interpreters {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let home = std::env::var("HOME").map(Utf8PathBuf::from).unwrap_or_default();
+    Interpreters::discover(&SearchPlaces {
+        path: std::env::split_paths(&path).filter_map(|folder| Utf8PathBuf::try_from(folder).ok()).collect(),
+        pyenv_root: Some(home.join(".pyenv")),
+        ..SearchPlaces::default()
+    })
+}
 
 /// The child: serves the folder until it is killed.
 #[test]
@@ -32,8 +46,10 @@ fn server() {
         account: layercake_local::DEFAULT_ACCOUNT.parse().expect("an account"),
         retired_runtimes: RetiredRuntimes::Refuse,
         presence: Presence::Serving,
-        interpreters: Interpreters::default(),
+        interpreters: if std::env::var_os(PYTHONS).is_some() { pythons() } else { Interpreters::default() },
         access: layercake_local::Access::default(),
+        // A minute is a tenth of a second.
+        event_speed: std::num::NonZeroU32::new(600).expect("not zero"),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {
@@ -167,8 +183,21 @@ impl Answer {
 impl Client {
     /// Asks and reads the answer; the error is that of a connection that broke before its head.
     pub(crate) fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
+        self.ask_with("", method, path, body)
+    }
+
+    /// The same with more headers, each with its line's end.
+    pub(crate) fn ask_with(
+        &mut self,
+        headers: &str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> io::Result<Answer> {
         let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n"
+        );
         self.stream.write_all(head.as_bytes())?;
         self.stream.write_all(body)?;
         let mut head = Vec::new();

@@ -4,21 +4,22 @@
 //! Owns the table and the bounds. The load comes from this process, so server and load share the
 //! machine's cores. Prints whether each bound was met; fails on none, since the machine is noisy.
 
-mod http;
-
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use self::http::{Connection, get, head, rate};
-use super::release_binary;
+use super::{
+    base64, expect,
+    http::{get, head, rate},
+    met, release_binary,
+    server::Server,
+};
 use crate::{clients::find_python, target};
 
 /// Connections of the pool.
@@ -47,67 +48,6 @@ pub(crate) fn run(binary: Option<&str>) -> Result<()> {
 struct Bench {
     binary: PathBuf,
     scratch: PathBuf,
-}
-
-/// A local cloud in a process of its own; it is killed with the value.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    /// From the start of the process to its first answer.
-    ready: Duration,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start(binary: &Path, data: &Path) -> Result<Self> {
-        // Free a moment ago, and nobody else asks for one.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let begun = Instant::now();
-        let child = Command::new(binary)
-            .args(["--quiet", "local", "--data"])
-            .arg(data)
-            .args(["--listen", &address.to_string()])
-            .stdout(Stdio::null())
-            .spawn()
-            .context("layercake cannot be started")?;
-        let mut server = Self { child, address, ready: Duration::ZERO };
-        while begun.elapsed() < Duration::from_secs(20) {
-            if let Ok(mut connection) = Connection::open(address)
-                && connection.ask(&get("/_layercake/health"))?.status == 200
-            {
-                server.ready = begun.elapsed();
-                return Ok(server);
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
-        bail!("layercake local does not answer")
-    }
-
-    fn status(&self, key: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kibibytes.context("the kernel tells a process' memory")? << 10)
-    }
-
-    /// CPU time so far, in seconds.
-    fn cpu(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<f64>().ok());
-        // Fields 14 and 15 of proc(5), in hundredths of a second on every Linux of today.
-        Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / 100.0)
-    }
-
-    fn connect(&self) -> Result<Connection> {
-        Connection::open(self.address)
-    }
 }
 
 impl Bench {
@@ -344,34 +284,9 @@ fn publish_body(zip: &[u8]) -> Vec<u8> {
     body
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let number = group.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
-        let number = number << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(number >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= group.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
-}
-
-fn expect(status: u16, answer: &http::Answer) -> Result<()> {
-    if answer.status == status {
-        return Ok(());
-    }
-    bail!("status {} instead of {status}: {}", answer.status, String::from_utf8_lossy(&answer.body))
-}
-
 fn row_of_rate(name: &str, rate: f64, cpu: f64) {
     println!(
         "| {name} | {rate:.0}/s | {cpu:.0} µs of the server's CPU each | | ≥ 5,000/s | {} |",
         met(rate >= 5_000.0)
     );
-}
-
-fn met(is_met: bool) -> &'static str {
-    if is_met { "met" } else { "**not met**" }
 }

@@ -20,7 +20,10 @@ const NOTES: [(&str, &str); 5] = [
     ),
     ("CreateFunction", "zip packages of every runtime are taken, Python's run; container images are refused"),
     ("CreateFunctionUrlConfig", "validated and stored; nothing is served at the URL"),
-    ("PutFunctionEventInvokeConfig", "validated and stored; asynchronous invocations do not follow it"),
+    (
+        "PutFunctionEventInvokeConfig",
+        "events follow it; records go to functions and buckets, since queues, topics and buses are not here",
+    ),
     ("PutProvisionedConcurrencyConfig", "validated and stored; no environment is kept ready"),
 ];
 

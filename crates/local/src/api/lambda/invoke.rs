@@ -59,7 +59,7 @@ pub(super) async fn invoke_async(mut call: Call<'_>) -> Result<Answer, AwsError>
         client_context: None,
         trace_id: trace_id(&call),
     };
-    call.api.cloud.invoke_later(call.scope, function, event);
+    call.api.cloud.accept_event(call.scope, function, event).await?;
     Ok(Answer::Empty(202))
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
     match kind {
         "DryRun" => Ok(Answer::Empty(204)),
         "Event" => {
-            call.api.cloud.invoke_later(call.scope, function, event);
+            call.api.cloud.accept_event(call.scope, function, event).await?;
             let mut response = answer(202, "application/json", Body::empty(), call.request_id);
             set(&mut response, "x-amzn-trace-id", &trace_id);
             Ok(Answer::Response(Box::new(response)))

@@ -84,6 +84,7 @@ impl Environment {
         Ok(match self.watch(deadline, log).await? {
             Happened::Runtime(_) => None,
             Happened::Exited(exit) => Some(self.exited(exit)),
+            Happened::OutOfMemory => Some(Failure::OutOfMemory),
             Happened::Extension(failure) => Some(Failure::Extension(failure)),
             Happened::TimedOut => Some(Failure::TimedOut),
         })
@@ -219,6 +220,7 @@ impl Environment {
                 }
                 Happened::Runtime(_) => {}
                 Happened::Exited(exit) => return Ok(Some(self.exited(exit))),
+                Happened::OutOfMemory => return Ok(Some(Failure::OutOfMemory)),
                 Happened::Extension(failure) => return Ok(Some(Failure::Extension(failure))),
                 Happened::TimedOut => return Ok(Some(Failure::TimedOut)),
             }
@@ -248,6 +250,9 @@ impl Environment {
             Failure::Exited(exit) => {
                 let reason = failure::exit_reason(*exit);
                 log.exit(&ended.request_id, error_type.as_deref().unwrap_or_default(), &reason);
+            }
+            Failure::OutOfMemory => {
+                log.exit(&ended.request_id, super::EXIT_ERROR, &failure::exit_reason(super::KILLED));
             }
             Failure::Extension(failure) => {
                 log.exit(&ended.request_id, failure.error_type, &failure.message);

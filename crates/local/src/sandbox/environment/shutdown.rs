@@ -38,6 +38,7 @@ impl Environment {
     /// before, and have their time.
     pub(in super::super) async fn end(mut self) {
         if self.extended {
+            self.freeze(false);
             let mut log = self.log();
             self.finish_unsettled(&mut log);
             // Whatever goes wrong here, the cell's end takes everything.
@@ -92,7 +93,7 @@ impl Environment {
         self.until_ended(self.running, None, log).await
     }
 
-    fn kill_all(&mut self, programs: u32) {
+    pub(super) fn kill_all(&mut self, programs: u32) {
         for program in (0..u32::BITS as usize).filter(|program| programs & (1 << program) != 0) {
             self.cell.kill(program);
         }
@@ -124,6 +125,9 @@ impl Environment {
             };
             match event {
                 CellEvent::Ready | CellEvent::LaunchFailed { .. } => {}
+                CellEvent::MemoryRanOut => {
+                    self.cell.make_room();
+                }
                 CellEvent::Exited { program: RUNTIME, exit, peak_kb } => {
                     self.runtime_ended(exit, peak_kb, log).await;
                 }

@@ -141,7 +141,7 @@ pub(crate) fn alias_arn(scope: &Scope, function: &FunctionRef, name: &str) -> St
 }
 
 /// Which version a call of the alias goes to, `throw` being anywhere from 0 up to 1.
-pub(super) fn route(alias: &AliasRecord, throw: f64) -> Option<u64> {
+pub(in crate::service) fn route(alias: &AliasRecord, throw: f64) -> Option<u64> {
     let mut below = 0.0;
     for (&version, &weight) in &alias.weights {
         below += weight;
@@ -153,7 +153,7 @@ pub(super) fn route(alias: &AliasRecord, throw: f64) -> Option<u64> {
 }
 
 /// Somewhere from 0 up to 1.
-pub(super) fn throw() -> f64 {
+pub(in crate::service) fn throw() -> f64 {
     // A version 4 UUID has its 62 last bits at random; 32 of them are plenty, and exact.
     let (.., low) = Uuid::new_v4().as_u64_pair();
     f64::from(u32::try_from(low & u64::from(u32::MAX)).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)

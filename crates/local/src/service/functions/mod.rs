@@ -2,7 +2,7 @@
 //!
 //! Owns `$LATEST`; published versions, aliases, settings and limits have modules of their own.
 
-mod aliases;
+pub(super) mod aliases;
 mod limits;
 mod settings;
 mod versions;
@@ -30,7 +30,7 @@ use crate::store::{
 };
 
 /// A function as a caller names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FunctionRef {
     /// The function.
     pub(crate) name: FunctionName,
@@ -39,7 +39,7 @@ pub(crate) struct FunctionRef {
 }
 
 /// A version or alias.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Qualifier {
     /// `$LATEST`.
     Latest,
@@ -200,16 +200,8 @@ impl Cloud {
         self.resolve(scope, function, |alias| alias.version).await
     }
 
-    /// The same, as an invocation does it: an alias shares its calls by weight.
-    pub(super) async fn routed(
-        &self,
-        scope: &Scope,
-        function: &FunctionRef,
-    ) -> Result<FunctionRecord, LambdaError> {
-        self.resolve(scope, function, |alias| aliases::route(alias, aliases::throw())).await
-    }
-
-    async fn resolve(
+    /// The version that a reference means; whoever asks chooses among those of an alias.
+    pub(super) async fn resolve(
         &self,
         scope: &Scope,
         function: &FunctionRef,

@@ -73,6 +73,8 @@ impl Harness {
             presence: Presence::Embedded,
             interpreters: interpreters.clone(),
             access: crate::Access::default(),
+            // A minute is a tenth of a second.
+            event_speed: std::num::NonZeroU32::new(600).expect("not zero"),
         };
         let cloud = crate::open(&config).expect("a cloud");
         let reach = api::Reach { access: &config.access, address: None };

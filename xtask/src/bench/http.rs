@@ -86,6 +86,22 @@ pub(super) fn head(method: &str, path: &str, length: usize) -> Vec<u8> {
     format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n").into_bytes()
 }
 
+/// What so many connections were answered in a while.
+pub(super) struct Load {
+    /// Requests per second.
+    pub(super) rate: f64,
+    /// How long each answer took, in microseconds, sorted.
+    latencies: Vec<u32>,
+}
+
+impl Load {
+    /// The time that this share of the answers did not exceed, in microseconds.
+    pub(super) fn percentile(&self, share: f64) -> f64 {
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies.get((last as f64 * share) as usize).map_or(f64::NAN, |&latency| f64::from(latency))
+    }
+}
+
 /// Requests per second that so many connections get answered for a while; each connection goes
 /// through the requests in its own order.
 pub(super) fn rate(
@@ -94,31 +110,46 @@ pub(super) fn rate(
     lasting: Duration,
     requests: &[Vec<u8>],
 ) -> Result<f64> {
+    Ok(load(address, connections, lasting, requests)?.rate)
+}
+
+/// The same, with what each answer took.
+pub(super) fn load(
+    address: SocketAddr,
+    connections: usize,
+    lasting: Duration,
+    requests: &[Vec<u8>],
+) -> Result<Load> {
     let begun = Instant::now();
     let until = begun + lasting;
-    let counts = std::thread::scope(|scope| {
+    let mut latencies = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..connections)
             .map(|number| {
-                scope.spawn(move || -> Result<u64> {
+                scope.spawn(move || -> Result<Vec<u32>> {
                     let mut connection = Connection::open(address)?;
-                    let mut count = 0;
+                    let mut latencies = Vec::new();
                     let mut next = number * requests.len() / connections;
-                    while Instant::now() < until {
+                    let mut asked = Instant::now();
+                    while asked < until {
                         let answer = connection.ask(&requests[next % requests.len()])?;
                         if answer.status != 200 {
                             bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
                         }
-                        next += 1;
-                        count += 1;
+                        let now = Instant::now();
+                        latencies.push(u32::try_from((now - asked).as_micros()).unwrap_or(u32::MAX));
+                        (asked, next) = (now, next + 1);
                     }
-                    Ok(count)
+                    Ok(latencies)
                 })
             })
             .collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .sum::<Result<u64>>()
-    })?;
-    Ok(counts as f64 / begun.elapsed().as_secs_f64())
+            .collect::<Result<Vec<_>>>()
+    })?
+    .concat();
+    let took = begun.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    Ok(Load { rate: latencies.len() as f64 / took, latencies })
 }

@@ -1,0 +1,354 @@
+//! Control groups: how much memory, how many processes and what share of the CPU an environment
+//! has, and that it stands still between calls.
+//!
+//! Owns the folders of control groups, from the first to the last. Knows both versions of the
+//! kernel's interface (cgroups(7)): with version 1 every controller has a tree of its own, with
+//! version 2 there is one. A host may have both, or let nobody but root make groups.
+//!
+//! `/tmp` lies in memory here and on a disk on AWS, so what it holds is added to the limit.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// 1 vCPU for so many MB of memory (FACTS.md §1), and `cpu.shares` of a whole one.
+const MB_OF_A_CPU: u64 = 1769;
+const SHARES_OF_A_CPU: u64 = 1024;
+/// `cpu.weight` of version 2 for the same share.
+const WEIGHT_OF_A_CPU: u64 = 100;
+/// The kernel's own memory for a function's processes; AWS's guest kernel takes it from elsewhere.
+const KERNEL_BYTES: u64 = 16 << 20;
+
+/// What an environment may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The memory setting, in MB.
+    pub(super) memory_mb: u32,
+    /// The size of `/tmp`, in MB.
+    pub(super) tmp_mb: u32,
+    /// Processes and threads.
+    pub(super) processes: u64,
+}
+
+/// A tree in which groups can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tree {
+    /// The folder that new groups are made in.
+    parent: Utf8PathBuf,
+    version: u8,
+}
+
+/// What this host lets us make.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    memory: Option<Tree>,
+    cpu: Option<Tree>,
+    processes: Option<Tree>,
+    /// Version 2 alone: the freezer of version 1 holds what it froze even against SIGKILL.
+    freezer: Option<Tree>,
+    next: AtomicU64,
+    prefix: String,
+}
+
+/// The groups of one environment. Their folders are removed with the value.
+#[derive(Debug)]
+pub(super) struct Group {
+    folders: Vec<Utf8PathBuf>,
+    memory: Option<(Utf8PathBuf, u8)>,
+    freezer: Option<Utf8PathBuf>,
+    memory_bytes: u64,
+}
+
+impl Groups {
+    /// Finds out what can be made here, by making it, and removes what servers that are gone have
+    /// left behind.
+    pub(super) fn detect() -> Self {
+        let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let own = fs_err::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let prefix = format!("layercake-{}-{:08x}-", std::process::id(), uuid::Uuid::new_v4().as_fields().0);
+        let find = |controller: &str, file: &str| {
+            candidates(&mounts, &own, controller).into_iter().find(|tree| tree.works(&prefix, file))
+        };
+        let memory = find("memory", "memory.max").or_else(|| find("memory", "memory.limit_in_bytes"));
+        let cpu = find("cpu", "cpu.weight").or_else(|| find("cpu", "cpu.shares"));
+        let processes = find("pids", "pids.max");
+        let freezer = find("", "cgroup.freeze");
+        for tree in [&memory, &cpu, &processes, &freezer].into_iter().flatten() {
+            tree.remove_leftovers();
+        }
+        Self { memory, cpu, processes, freezer, next: AtomicU64::new(0), prefix }
+    }
+
+    /// Whether memory is limited by the kernel.
+    pub(super) fn limit_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Whether processes are counted by the kernel.
+    pub(super) fn limit_processes(&self) -> bool {
+        self.processes.is_some()
+    }
+
+    /// Whether the CPU is shared by memory settings.
+    pub(super) fn share_cpu(&self) -> bool {
+        self.cpu.is_some()
+    }
+
+    /// Whether environments can be made to stand still.
+    pub(super) fn freeze(&self) -> bool {
+        self.freezer.is_some()
+    }
+
+    /// The groups of one environment.
+    ///
+    /// # Errors
+    /// When a folder cannot be made any more, or a limit is refused.
+    pub(super) fn make(&self, limits: Limits) -> io::Result<Group> {
+        let name = format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
+        let memory_bytes = (u64::from(limits.memory_mb) << 20) + KERNEL_BYTES;
+        let mut group = Group { folders: Vec::new(), memory: None, freezer: None, memory_bytes };
+        for tree in [&self.memory, &self.cpu, &self.processes, &self.freezer].into_iter().flatten() {
+            let folder = tree.parent.join(&name);
+            if !group.folders.contains(&folder) {
+                fs_err::create_dir(&folder)?;
+                group.folders.push(folder);
+            }
+        }
+        if let Some(tree) = &self.memory {
+            let folder = tree.parent.join(&name);
+            let most = memory_bytes + (u64::from(limits.tmp_mb) << 20);
+            if tree.version == 2 {
+                put(&folder, "memory.max", most)?;
+                // A host without swap has no such file.
+                let _ = put(&folder, "memory.swap.max", 0);
+            } else if put(&folder, "memory.oom_control", 1).is_ok() {
+                // Whoever reaches the limit waits until the server has looked at `/tmp`.
+                put(&folder, "memory.limit_in_bytes", memory_bytes)?;
+            } else {
+                put(&folder, "memory.limit_in_bytes", most)?;
+            }
+            group.memory = Some((folder, tree.version));
+        }
+        if let Some(tree) = &self.cpu {
+            let folder = tree.parent.join(&name);
+            let share = |whole: u64, least: u64| {
+                (u64::from(limits.memory_mb) * whole / MB_OF_A_CPU).clamp(least, 10_000)
+            };
+            if tree.version == 2 {
+                put(&folder, "cpu.weight", share(WEIGHT_OF_A_CPU, 1))?;
+            } else {
+                put(&folder, "cpu.shares", share(SHARES_OF_A_CPU, 2))?;
+            }
+        }
+        if let Some(tree) = &self.processes {
+            put(&tree.parent.join(&name), "pids.max", limits.processes)?;
+        }
+        group.freezer = self.freezer.as_ref().map(|tree| tree.parent.join(&name));
+        Ok(group)
+    }
+}
+
+impl Group {
+    /// The files that a process joins the groups by, by writing a zero.
+    pub(super) fn doors(&self) -> io::Result<Vec<OwnedFd>> {
+        let open = |folder: &Utf8PathBuf| {
+            let file = fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?;
+            Ok(File::from(file).into())
+        };
+        self.folders.iter().map(open).collect()
+    }
+
+    /// Makes every process stand still, or go on.
+    pub(super) fn freeze(&self, still: bool) {
+        if let Some(folder) = &self.freezer {
+            // Nobody depends on it: what cannot be stopped goes on, as it did before.
+            let _ = put(folder, "cgroup.freeze", u64::from(still));
+        }
+    }
+
+    /// An eventfd that the kernel writes to whenever memory has run out, where it can.
+    pub(super) fn memory_alarm(&self) -> Option<OwnedFd> {
+        use nix::sys::eventfd::{EfdFlags, EventFd};
+        use std::os::fd::AsRawFd;
+        let (folder, 1) = self.memory.as_ref()? else { return None };
+        let alarm = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok()?;
+        let control = fs_err::File::open(folder.join("memory.oom_control")).ok()?;
+        let order = format!("{} {}", alarm.as_raw_fd(), control.as_raw_fd());
+        fs_err::OpenOptions::new()
+            .write(true)
+            .open(folder.join("cgroup.event_control"))
+            .and_then(|mut file| io::Write::write_all(&mut file, order.as_bytes()))
+            .ok()?;
+        Some(alarm.into())
+    }
+
+    /// Adds what `/tmp` holds to the limit. Says whether that has made room for more.
+    pub(super) fn make_room(&self, tmp_bytes: u64) -> bool {
+        let Some((folder, 1)) = &self.memory else { return false };
+        let wanted = self.memory_bytes + tmp_bytes;
+        let now = number(folder, "memory.limit_in_bytes").unwrap_or(u64::MAX);
+        wanted >= now + 4096 && put(folder, "memory.limit_in_bytes", wanted).is_ok()
+    }
+
+    /// Whether a process waits for memory that there is not.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        let Some((folder, version)) = &self.memory else { return false };
+        if *version == 2 {
+            return field(folder, "memory.events", "oom_kill").is_some_and(|count| count > 0);
+        }
+        field(folder, "memory.oom_control", "under_oom") == Some(1)
+            || field(folder, "memory.oom_control", "oom_kill").is_some_and(|count| count > 0)
+    }
+
+    /// Memory that is neither a file's nor `/tmp`'s, in bytes.
+    pub(super) fn own_bytes(&self) -> Option<u64> {
+        let (folder, version) = self.memory.as_ref()?;
+        field(folder, "memory.stat", if *version == 2 { "anon" } else { "total_rss" })
+    }
+
+    /// The setting in bytes, with what the kernel itself needs.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for folder in &self.folders {
+            // Empty by now: the environment's processes are gone before its groups are.
+            if let Err(error) = std::fs::remove_dir(folder) {
+                tracing::warn!(%error, %folder, "a control group stays behind");
+            }
+        }
+    }
+}
+
+impl Tree {
+    /// Whether a group with this file can be made here, and joined.
+    fn works(&self, prefix: &str, file: &str) -> bool {
+        let folder = self.parent.join(format!("{prefix}trial"));
+        if std::fs::create_dir(&folder).is_err() {
+            return false;
+        }
+        let has_it = folder.join(file).exists();
+        let is_open = std::fs::OpenOptions::new().write(true).open(folder.join("cgroup.procs")).is_ok();
+        let _ = std::fs::remove_dir(&folder);
+        has_it && is_open
+    }
+
+    fn remove_leftovers(&self) {
+        for entry in self.parent.read_dir_utf8().into_iter().flatten().flatten() {
+            let server = entry.file_name().strip_prefix("layercake-").and_then(|rest| rest.split('-').next());
+            let is_gone = server
+                .is_some_and(|pid| pid.parse::<u32>().is_ok() && !Utf8Path::new("/proc").join(pid).exists());
+            if is_gone {
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
+    }
+}
+
+/// Where groups of a controller may be made: beside or below our own, version 2 first. Nothing
+/// stands for the version 2 tree whatever its controllers are.
+fn candidates(mounts: &str, own: &str, controller: &str) -> Vec<Tree> {
+    let mut trees = Vec::new();
+    for (mount, root, version, controllers) in mounts.lines().filter_map(mounted) {
+        let wanted = match version {
+            2 => own.lines().find_map(|line| line.strip_prefix("0::")),
+            _ if controllers.split(',').any(|name| name == controller) => own.lines().find_map(|line| {
+                let (_, rest) = line.split_once(':')?;
+                let (names, path) = rest.split_once(':')?;
+                names.split(',').any(|name| name == controller).then_some(path)
+            }),
+            _ => None,
+        };
+        // What is mounted may itself begin in the middle of the tree, as in a container.
+        let Some(path) = wanted else { continue };
+        let inside = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path).trim_start_matches('/');
+        let own_folder = Utf8Path::new(mount).join(inside);
+        // With version 2 a group that holds processes has no groups with controllers below it, but
+        // the root may, and one beside ours may.
+        let beside = (version == 2 && !inside.is_empty()).then(|| own_folder.parent()).flatten();
+        trees.extend(beside.map(|parent| Tree { parent: parent.to_owned(), version }));
+        trees.push(Tree { parent: own_folder, version });
+    }
+    trees.sort_by_key(|tree| std::cmp::Reverse(tree.version));
+    trees
+}
+
+/// Mount point, root, version and controllers of a line of mountinfo, when it is a cgroup's
+/// (proc_pid_mountinfo(5)).
+fn mounted(line: &str) -> Option<(&str, &str, u8, &str)> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut left = left.split(' ').skip(3);
+    let (root, mount) = (left.next()?, left.next()?);
+    let mut right = right.split(' ');
+    let version = match right.next()? {
+        "cgroup" => 1,
+        "cgroup2" => 2,
+        _ => return None,
+    };
+    Some((mount, root, version, right.nth(1).unwrap_or_default()))
+}
+
+fn put(folder: &Utf8Path, file: &str, value: u64) -> io::Result<()> {
+    fs_err::write(folder.join(file), value.to_string())
+}
+
+fn number(folder: &Utf8Path, file: &str) -> Option<u64> {
+    fs_err::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+}
+
+fn field(folder: &Utf8Path, file: &str, name: &str) -> Option<u64> {
+    let text = fs_err::read_to_string(folder.join(file)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_made_beside_or_below_our_own() {
+        let both = "30 25 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+                    31 30 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
+                    32 30 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+        let own = "5:devices:/\n4:memory:/a/b\n0::/\n";
+        let tree = |parent: &str, version| Tree { parent: parent.into(), version };
+        assert_eq!(
+            candidates(both, own, "memory"),
+            [tree("/sys/fs/cgroup/unified/", 2), tree("/sys/fs/cgroup/memory/a/b", 1)]
+        );
+        assert_eq!(candidates(both, own, "cpu"), [tree("/sys/fs/cgroup/unified/", 2)]);
+        let unified = "35 30 0:30 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(
+            candidates(unified, "0::/user.slice/app.slice/x.scope\n", "memory"),
+            [
+                tree("/sys/fs/cgroup/user.slice/app.slice", 2),
+                tree("/sys/fs/cgroup/user.slice/app.slice/x.scope", 2)
+            ]
+        );
+        let container = "35 30 0:30 /docker/1 /sys/fs/cgroup ro - cgroup cgroup rw,memory\n";
+        assert_eq!(candidates(container, "4:memory:/docker/1\n", "memory"), [tree("/sys/fs/cgroup/", 1)]);
+    }
+
+    #[test]
+    fn what_this_host_permits_is_made_and_removed() {
+        let groups = Groups::detect();
+        let group = groups.make(Limits { memory_mb: 128, tmp_mb: 512, processes: 64 }).expect("made");
+        let folders = group.folders.clone();
+        assert!(folders.iter().all(|folder| folder.is_dir()));
+        assert_eq!(group.doors().expect("open").len(), folders.len());
+        if groups.limit_memory() {
+            assert_eq!(group.own_bytes(), Some(0));
+            assert!(!group.is_out_of_memory());
+        }
+        drop(group);
+        assert!(folders.iter().all(|folder| !folder.exists()));
+    }
+}
