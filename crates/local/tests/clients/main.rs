@@ -6,6 +6,7 @@ mod boto3;
 mod common;
 mod credentials;
 mod events;
+mod extensions;
 mod lambda_configs;
 mod neighbours;
 mod s3;
