@@ -259,13 +259,14 @@ impl Handle {
         cloud.events.close();
         cloud.sandbox.shutdown().await;
         cloud.events.settled().await;
-        cloud.logs.flush().await;
         if let Some(server) = self.server.take() {
             let abort = server.abort_handle();
             if tokio::time::timeout(Duration::from_secs(5), server).await.is_err() {
                 abort.abort();
             }
         }
+        // Only now has the last of them left its log.
+        cloud.logs.flush().await;
         cloud.store.close();
     }
 }

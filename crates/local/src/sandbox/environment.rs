@@ -6,6 +6,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
     net::{TcpListener, unix::pipe},
     sync::mpsc,
@@ -16,7 +17,7 @@ use tokio::{
 use super::{
     Call, EnvironmentSpec, Outcome, SandboxError,
     cell_event::{CellEvent, Exit, RUNTIME},
-    exchange::{Delivery, Exchange, RuntimeEvent},
+    exchange::{Delivery, Exchange, Responder, RuntimeEvent, StreamEnd},
     extensions::{ExtensionFailure, ExtensionOutput, Extensions, FunctionIdentity, ShutdownReason},
     failure,
     host::{Cell, Furnished, Host},
@@ -82,7 +83,7 @@ pub(super) struct Environment {
     /// What a call has left to do after its answer.
     unsettled: Option<Box<extended::Unsettled>>,
     server: Server,
-    log_stream: String,
+    log_stream: Arc<str>,
     phase: Phase,
     peak_kb: u64,
     /// What the processes held of their own when they were measured last.
@@ -129,7 +130,12 @@ impl Failure {
 enum Answer {
     Response(Bytes),
     HandlerError(Bytes),
-    TooLarge,
+    /// More than this many bytes.
+    TooLarge(u64),
+    /// The caller has it already.
+    Streamed,
+    /// A streamed answer broke off, and its runtime lives.
+    Truncated,
     Failure(Failure),
 }
 
@@ -143,9 +149,9 @@ impl Environment {
         };
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
-        let log_stream = log_stream(&spec.version);
+        let log_stream: Arc<str> = log_stream(&spec.version).into();
         let Furnished { cell, outputs, extensions: external } =
-            host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
+            host.cell(Arc::clone(&spec), log_stream.to_string(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
         let extensions = Extensions::new(FunctionIdentity::of(&spec), exchange.events());
         extensions.reset(&external, exchange.events());
@@ -209,6 +215,16 @@ impl Environment {
     /// Whether they stand still.
     pub(super) fn is_frozen(&self) -> bool {
         self.frozen
+    }
+
+    /// Hands the answer of the next call on as it comes.
+    pub(super) fn stream_to(&self, responder: Responder) {
+        self.exchange.stream_to(responder);
+    }
+
+    /// Ends what [`Environment::stream_to`] began.
+    pub(super) fn end_stream(&self) {
+        self.exchange.end_stream();
     }
 
     /// Runs one call.
@@ -349,7 +365,23 @@ impl Environment {
             let failure = match self.watch(deadline, log).await? {
                 Happened::Runtime(RuntimeEvent::Answered(payload)) => return Ok(Answer::Response(payload)),
                 Happened::Runtime(RuntimeEvent::Failed(payload)) => return Ok(Answer::HandlerError(payload)),
-                Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge),
+                Happened::Runtime(RuntimeEvent::TooLarge) => {
+                    return Ok(Answer::TooLarge(SYNC_RESPONSE_BYTES));
+                }
+                Happened::Runtime(RuntimeEvent::Streamed(end)) => match end {
+                    StreamEnd::Whole => return Ok(Answer::Streamed),
+                    StreamEnd::Failed(payload) => return Ok(Answer::HandlerError(payload)),
+                    StreamEnd::TooLarge => return Ok(Answer::TooLarge(STREAMED_RESPONSE_BYTES)),
+                    // Most often because the runtime has died, which is the better news.
+                    StreamEnd::Truncated => {
+                        let soon = (Instant::now() + DRAIN_TIMEOUT).min(deadline);
+                        match self.watch(soon, log).await? {
+                            Happened::Exited(exit) => self.exited(exit),
+                            Happened::OutOfMemory => Failure::OutOfMemory,
+                            _ => return Ok(Answer::Truncated),
+                        }
+                    }
+                },
                 Happened::Runtime(
                     RuntimeEvent::Asked | RuntimeEvent::Extensions | RuntimeEvent::InitFailed { .. },
                 ) => continue,
@@ -365,6 +397,8 @@ impl Environment {
                 self.shut_down(ShutdownReason::Failure, log).await?;
             }
             if matches!(failure, Failure::TimedOut) {
+                // A caller that reads slowly must not hold the runtime's connection now.
+                self.end_stream();
                 self.measure();
                 // Extensions are told, and have time, when the caller has the answer.
                 if !self.extended {
@@ -438,7 +472,11 @@ impl Environment {
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.exchange.disconnected()).await;
         self.drain(log);
         while let Ok(event) = self.events.try_recv() {
-            if !matches!(event, RuntimeEvent::Asked | RuntimeEvent::Extensions) {
+            let is_news = !matches!(
+                event,
+                RuntimeEvent::Asked | RuntimeEvent::Extensions | RuntimeEvent::Streamed(StreamEnd::Truncated)
+            );
+            if is_news {
                 return Happened::Runtime(event);
             }
         }
@@ -521,8 +559,14 @@ impl Environment {
         let failed = |payload| Verdict { failed: true, ..good(payload) };
         match answer {
             Answer::Response(payload) => good(payload),
+            Answer::Streamed => good(Bytes::new()),
             Answer::HandlerError(payload) => failed(payload),
-            Answer::TooLarge => failed(failure::too_large_error()),
+            Answer::TooLarge(limit) => failed(failure::too_large_error(limit)),
+            Answer::Truncated => Verdict {
+                status: Some("error"),
+                error_type: Some(failure::TRUNCATED.into()),
+                ..failed(failure::truncated_error(request_id))
+            },
             Answer::Failure(failure) => {
                 let (status, error_type) = describe(&failure);
                 let payload = match failure {
@@ -596,8 +640,8 @@ impl Environment {
         Outcome {
             payload: ended.verdict.payload,
             function_error: ended.verdict.failed.then(|| "Unhandled".into()),
-            log,
-            log_stream: self.log_stream.clone(),
+            log: Arc::new(log),
+            log_stream: Arc::clone(&self.log_stream),
             report,
             logged: false,
             tail_from,

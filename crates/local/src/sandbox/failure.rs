@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use layercake_core::limits::SYNC_RESPONSE_BYTES;
 
 use super::cell_event::Exit;
 
@@ -39,12 +38,19 @@ pub(super) fn timeout_error(request_id: &str, timeout: Duration) -> Bytes {
     payload("Sandbox.Timedout", &format!("RequestId: {request_id} Error: {}", timeout_message(timeout)))
 }
 
-pub(super) fn too_large_error() -> Bytes {
-    let message =
-        format!("Response payload size exceeded maximum allowed payload size ({SYNC_RESPONSE_BYTES} bytes).");
+pub(super) fn too_large_error(limit: u64) -> Bytes {
+    let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
     // This one has its message first.
     Bytes::from(format!(r#"{{"errorMessage":"{message}","errorType":"Function.ResponseSizeTooLarge"}}"#))
 }
+
+/// The type is the platform's (FACTS.md §8); the words are ours, since no recording was found.
+pub(super) fn truncated_error(request_id: &str) -> Bytes {
+    payload(TRUNCATED, &format!("RequestId: {request_id} Error: The response was truncated"))
+}
+
+/// The error type of an answer that breaks off.
+pub(super) const TRUNCATED: &str = "Runtime.TruncatedResponse";
 
 fn payload(error_type: &str, message: &str) -> Bytes {
     Bytes::from(serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string())
@@ -77,6 +83,8 @@ fn signal_name(signal: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
+
     use super::*;
 
     #[test]
@@ -87,6 +95,7 @@ mod tests {
         insta::assert_snapshot!(text(exit_error("ID", Exit::Code(3))), @r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: ID Error: Runtime exited with error: exit status 3"}"#);
         insta::assert_snapshot!(text(exit_error("ID", Exit::Signal(9))), @r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: ID Error: Runtime exited with error: signal: killed"}"#);
         insta::assert_snapshot!(text(timeout_error("ID", Duration::from_secs(1))), @r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: ID Error: Task timed out after 1.00 seconds"}"#);
-        insta::assert_snapshot!(text(too_large_error()), @r#"{"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes).","errorType":"Function.ResponseSizeTooLarge"}"#);
+        insta::assert_snapshot!(text(too_large_error(SYNC_RESPONSE_BYTES)), @r#"{"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes).","errorType":"Function.ResponseSizeTooLarge"}"#);
+        assert!(text(too_large_error(STREAMED_RESPONSE_BYTES)).contains("(209715200 bytes)"));
     }
 }

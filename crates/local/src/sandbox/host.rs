@@ -133,7 +133,12 @@ impl Host {
     }
 
     /// Hands over lines that belong to no outcome.
-    pub(super) fn log_late(&self, spec: &EnvironmentSpec, log_stream: &str, events: Vec<LogEvent>) {
+    pub(super) fn log_late(
+        &self,
+        spec: &Arc<EnvironmentSpec>,
+        log_stream: &Arc<str>,
+        events: Arc<Vec<LogEvent>>,
+    ) {
         if let (Some(late_log), false) = (self.late_log.get(), events.is_empty()) {
             (late_log.0)(spec, log_stream, events);
         }

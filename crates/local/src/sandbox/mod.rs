@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use self::{
     environment::Environment,
+    exchange::Responder,
     host::Host,
     pool::{Acquired, Key, Pool},
 };
@@ -58,12 +59,15 @@ mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
+mod streaming;
 mod telemetry;
 mod variables;
 
+pub use exchange::ResponseHead;
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use log_format::{LogFormat, LogLevel};
+pub use streaming::{Completion, ResponseBody, Streaming};
 pub use variables::log_group;
 
 /// What an execution environment is made from. Two calls with the same function ARN, version and
@@ -132,9 +136,9 @@ pub struct Outcome {
     /// `Unhandled` when the payload is an error.
     pub function_error: Option<String>,
     /// The log, from `INIT_START` (first call of an environment only) to `REPORT`.
-    pub log: Vec<LogEvent>,
+    pub log: Arc<Vec<LogEvent>>,
     /// The log stream of the environment that ran the call.
-    pub log_stream: String,
+    pub log_stream: Arc<str>,
     /// The figures of the `REPORT` line.
     pub report: Report,
     /// Whether the lines went to the late log already, since more of the call follow there.
@@ -151,11 +155,13 @@ pub struct Outcome {
 pub struct LateLog(LateLogTaker);
 
 /// The environment's spec, its log stream, the lines.
-type LateLogTaker = Arc<dyn Fn(&EnvironmentSpec, &str, Vec<LogEvent>) + Send + Sync>;
+type LateLogTaker = Arc<dyn Fn(&Arc<EnvironmentSpec>, &Arc<str>, Arc<Vec<LogEvent>>) + Send + Sync>;
 
 impl LateLog {
     /// Must neither wait nor fail.
-    pub fn new(take: impl Fn(&EnvironmentSpec, &str, Vec<LogEvent>) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        take: impl Fn(&Arc<EnvironmentSpec>, &Arc<str>, Arc<Vec<LogEvent>>) + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(take))
     }
 }
@@ -311,14 +317,14 @@ impl Sandbox {
     ///
     /// Who drops the future ends the environment in the middle of the call; [`Self::invoke`] does not.
     pub async fn run(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
-        self.shared.invoke(spec, call).await
+        self.shared.invoke(spec, call, None).await
     }
 
     /// The same in a task of its own: a call that has begun is run to its end even when nobody waits
     /// for it any more.
     pub async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
         let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move { shared.invoke(spec, call).await });
+        let task = tokio::spawn(async move { shared.invoke(spec, call, None).await });
         // A task that panicked has lost its environment, which ends with it.
         task.await.unwrap_or_else(|error| {
             Err(SandboxError::Start { step: "run the call".into(), source: std::io::Error::other(error) })
@@ -364,6 +370,7 @@ impl Shared {
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
         call: Call,
+        responder: Option<Responder>,
     ) -> Result<Outcome, SandboxError> {
         let (mut lease, acquired) = self.pool.acquire(Key::of(&spec)).await?;
         let mut environment = match acquired {
@@ -382,12 +389,19 @@ impl Shared {
                 Environment::start(&self.host, spec).await?
             }
         };
+        let streams = responder.is_some();
+        if let Some(responder) = responder {
+            environment.stream_to(responder);
+        }
         let mut stop = self.stop.subscribe();
         let result = tokio::select! {
             biased;
             _ = stop.wait_for(|&stop| stop) => Err(SandboxError::ShuttingDown),
             result = environment.run(call) => result,
         };
+        if streams {
+            environment.end_stream();
+        }
         if result.is_err() {
             environment.end().await;
         } else if environment.is_unsettled() {

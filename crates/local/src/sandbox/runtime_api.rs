@@ -4,10 +4,12 @@
 //! §8). The Extensions API has the same port and its own texts (`extensions::api`). Decides
 //! nothing; `exchange` and `extensions` do.
 
+mod stream;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use layercake_core::limits::SYNC_RESPONSE_BYTES;
+use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -139,12 +141,18 @@ struct Head {
     error_type: String,
     /// Only on paths that are not the runtime's.
     extension: ExtensionHeaders,
+    /// How the runtime answers, when it says so.
+    response_mode: Option<String>,
+    /// Kept of streamed answers alone: the type of those in one piece is nobody's affair.
+    content_type: Option<String>,
 }
 
 enum Body {
     Whole(Bytes),
     /// Longer than any answer may be; read and thrown away.
     TooLarge,
+    /// Broken off by the runtime, which says why behind it.
+    Failed(Bytes),
 }
 
 impl Connection {
@@ -153,6 +161,12 @@ impl Connection {
         while let Some(head) = self.head().await? {
             if head.expects_continue {
                 self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            }
+            if head.response_mode.is_some() && self.stream(&head).await? {
+                if head.close {
+                    break;
+                }
+                continue;
             }
             let body = self.body(&head).await?;
             self.handle(&head, body).await?;
@@ -196,16 +210,15 @@ impl Connection {
         let mut body = Collected::default();
         if head.chunked {
             loop {
-                let line = self.line().await?;
-                let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
-                let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
-                match size.ok_or(io::ErrorKind::InvalidData)? {
+                match self.chunk_size().await? {
                     0 => break,
                     size => self.take(size, &mut body).await?,
                 }
                 self.line().await?;
             }
-            while !self.line().await?.is_empty() {}
+            if let Some(error) = self.trailers().await? {
+                return Ok(Body::Failed(error));
+            }
         } else {
             self.take(head.length.unwrap_or(0), &mut body).await?;
         }
@@ -228,14 +241,26 @@ impl Connection {
         Ok(())
     }
 
+    /// The line before a chunk.
+    async fn chunk_size(&mut self) -> io::Result<u64> {
+        let line = self.line().await?;
+        let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
+        let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
+        size.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     async fn line(&mut self) -> io::Result<Vec<u8>> {
+        self.line_within(16_384).await
+    }
+
+    async fn line_within(&mut self, longest: usize) -> io::Result<Vec<u8>> {
         loop {
             if let Some(end) = find(&self.input[self.start..], b"\r\n") {
                 let line = self.input[self.start..self.start + end].to_vec();
                 self.start += end + 2;
                 return Ok(line);
             }
-            if self.input.len() - self.start > 16_384 || !self.fill().await? {
+            if self.input.len() - self.start > longest || !self.fill().await? {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
@@ -254,13 +279,16 @@ impl Connection {
             ("POST", ["2018-06-01", "runtime", "invocation", id, "response"]) => match body {
                 Body::Whole(payload) => self.connected.exchange.answer(self.generation, id, Some(payload)),
                 Body::TooLarge => self.connected.exchange.answer(self.generation, id, None),
+                Body::Failed(payload) => self.connected.exchange.fail(self.generation, id, payload),
             },
             ("POST", ["2018-06-01", "runtime", "invocation", id, "error"]) => match body {
-                Body::Whole(payload) => self.connected.exchange.fail(self.generation, id, payload),
+                Body::Whole(payload) | Body::Failed(payload) => {
+                    self.connected.exchange.fail(self.generation, id, payload)
+                }
                 Body::TooLarge => self.connected.exchange.answer(self.generation, id, None),
             },
             ("POST", ["2018-06-01", "runtime", "init", "error"]) => match body {
-                Body::Whole(payload) => {
+                Body::Whole(payload) | Body::Failed(payload) => {
                     self.connected.exchange.fail_init(self.generation, payload, &head.error_type)
                 }
                 Body::TooLarge => Err(Refusal::TooLarge),
@@ -366,10 +394,15 @@ impl Connection {
             Refusal::InvalidStateTransition => {
                 ("403 Forbidden", "Invalid state transition".to_owned(), "InvalidStateTransition")
             }
-            Refusal::TooLarge => (
-                "413 Request Entity Too Large",
-                format!("Exceeded maximum allowed payload size ({SYNC_RESPONSE_BYTES} bytes)."),
-                "RequestEntityTooLarge",
+            Refusal::TooLarge => too_large(SYNC_RESPONSE_BYTES),
+            Refusal::StreamTooLarge => too_large(STREAMED_RESPONSE_BYTES),
+            Refusal::Truncated => {
+                ("400 Bad Request", "HTTP request detected as truncated".to_owned(), "TruncatedHTTPRequest")
+            }
+            Refusal::InvalidResponseMode => (
+                "400 Bad Request",
+                "Invalid function response mode".to_owned(),
+                "InvalidFunctionResponseMode",
             ),
         };
         let body = format!("{{\"errorMessage\":\"{message}\",\"errorType\":\"{kind}\"}}\n");
@@ -385,6 +418,11 @@ impl Connection {
         answer.extend_from_slice(body);
         self.stream.write_all(&answer).await
     }
+}
+
+fn too_large(limit: u64) -> (&'static str, String, &'static str) {
+    let message = format!("Exceeded maximum allowed payload size ({limit} bytes).");
+    ("413 Request Entity Too Large", message, "RequestEntityTooLarge")
 }
 
 /// A body as far as it may matter.
@@ -438,10 +476,19 @@ fn parse_head(bytes: &[u8]) -> Option<Head> {
             head.expects_continue = value.eq_ignore_ascii_case("100-continue");
         } else if name.eq_ignore_ascii_case("lambda-runtime-function-error-type") {
             head.error_type = value.to_owned();
+        } else if name.eq_ignore_ascii_case("lambda-runtime-function-response-mode") {
+            head.response_mode = Some(value.to_owned()).filter(|mode| !mode.is_empty());
         }
     }
     if !head.path.starts_with("/2018-06-01/") {
         head.extension = extension_headers(&text);
+    }
+    if head.response_mode.is_some() {
+        head.content_type = text
+            .split("\r\n")
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+            .map(|(_, value)| value.trim().to_owned());
     }
     Some(head)
 }
@@ -466,6 +513,17 @@ fn extension_headers(head: &str) -> ExtensionHeaders {
 mod tests {
     use super::{super::extensions::FunctionIdentity, *};
 
+    /// Those of a function, none of which has registered.
+    pub(super) fn extensions_of(exchange: &Exchange) -> Arc<Extensions> {
+        let function = FunctionIdentity {
+            name: "f".into(),
+            version: "$LATEST".into(),
+            handler: "app.handler".into(),
+            account: "123456789012".into(),
+        };
+        Arc::new(Extensions::new(function, exchange.events()))
+    }
+
     /// Sends bytes to the API of an environment that has one call waiting, and gives back what
     /// the API said until it closed.
     async fn check(request: &[u8]) -> String {
@@ -480,14 +538,8 @@ mod tests {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let function = FunctionIdentity {
-            name: "f".into(),
-            version: "$LATEST".into(),
-            handler: "app.handler".into(),
-            account: "123456789012".into(),
-        };
-        let extensions = Extensions::new(function, exchange.events());
-        let (exchange, extensions) = (Arc::new(exchange), Arc::new(extensions));
+        let exchange = Arc::new(exchange);
+        let extensions = extensions_of(&exchange);
         let server = tokio::spawn(serve(listener, exchange, extensions, Admission::Everybody));
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(request).await.expect("written");

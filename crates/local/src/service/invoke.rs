@@ -10,13 +10,12 @@ use bytes::Bytes;
 use layercake_core::{aws::FunctionName, target::Runtime};
 
 use super::{
-    Cloud, FunctionRef, LambdaError,
+    CallLog, Cloud, FunctionRef, LambdaError,
     functions::{function_arn, unpack},
-    now,
 };
 use crate::{
-    sandbox::{Call, EnvironmentSpec, LogEvent, LogFormat, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, StoreError, TreePin},
+    sandbox::{Call, EnvironmentSpec, LogFormat, Outcome},
+    store::{FunctionRecord, Scope, StoreError, TreePin},
 };
 
 /// What is ready to run, so that an invocation need not look at the disk.
@@ -94,10 +93,19 @@ impl Cloud {
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, record).await?;
         let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
-        if !outcome.logged {
-            self.logs.add(of_environment(&prepared.spec, &outcome.log_stream, &outcome.log));
-        }
+        self.keep_log(&prepared.spec, &outcome);
         Ok(Invoked { outcome, version: record.version_text() })
+    }
+
+    /// Keeps the log of a call that has ended.
+    pub(super) fn keep_log(&self, environment: &Arc<EnvironmentSpec>, outcome: &Outcome) {
+        if !outcome.logged {
+            self.logs.add(CallLog {
+                environment: Arc::clone(environment),
+                stream: Arc::clone(&outcome.log_stream),
+                events: Arc::clone(&outcome.log),
+            });
+        }
     }
 
     pub(super) async fn prepare(
@@ -162,18 +170,6 @@ impl Cloud {
             self.prepared.forget_this(&key, &prepared);
         }
         Ok(prepared)
-    }
-}
-
-/// Lines of an environment, as they are stored.
-pub(super) fn of_environment(spec: &EnvironmentSpec, log_stream: &str, events: &[LogEvent]) -> NewLogEvents {
-    NewLogEvents {
-        scope: Scope { account: spec.account.clone(), region: spec.region.clone() },
-        group: spec.log_group.clone(),
-        stream: log_stream.to_owned(),
-        function: Some(spec.function_name.to_string()),
-        ingested: now(),
-        events: events.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
     }
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod credentials;
 mod events;
 mod extensions;
+mod function_urls;
 mod lambda_configs;
 mod neighbours;
 mod s3;

@@ -66,7 +66,7 @@ impl Extended {
         let taken = Arc::clone(&late);
         lab.sandbox.set_late_log(LateLog::new(move |_, _, events| {
             let mut taken = taken.lock().expect("unpoisoned");
-            taken.extend(events.into_iter().map(|event| event.text));
+            taken.extend(events.iter().map(|event| event.text.clone()));
         }));
         let mut function = lab.function(newest(), code);
         let files: Vec<(String, String)> = extensions

@@ -37,7 +37,7 @@ async fn talk(runtime: Runtime, format: LogFormat, event: &str) -> Outcome {
 /// A log of JSON without what differs from run to run.
 fn plain(outcome: &Outcome) -> String {
     let mut text = String::new();
-    for event in &outcome.log {
+    for event in outcome.log.iter() {
         let line = match serde_json::from_str::<serde_json::Value>(&event.text) {
             Ok(mut line) if line.is_object() => {
                 blur(&mut line);

@@ -7,5 +7,6 @@ mod host;
 mod inside;
 mod life;
 mod log_formats;
+mod streaming;
 mod support;
 mod telemetry;

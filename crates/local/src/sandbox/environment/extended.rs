@@ -3,6 +3,8 @@
 //!
 //! Nothing here runs in an environment without extensions.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
@@ -146,15 +148,16 @@ impl Environment {
             tracing: ended.tracing.as_ref(),
         });
         let (events, tail_from) = log.take_call();
+        let events = Arc::new(events);
         let logged = self.host.has_late_log();
         if logged {
-            self.host.log_late(&self.spec, &self.log_stream, events.clone());
+            self.host.log_late(&self.spec, &self.log_stream, Arc::clone(&events));
         }
         let outcome = Outcome {
             payload: ended.verdict.payload.clone(),
             function_error: ended.verdict.failed.then(|| "Unhandled".into()),
             log: events,
-            log_stream: self.log_stream.clone(),
+            log_stream: Arc::clone(&self.log_stream),
             report,
             logged,
             tail_from,
@@ -319,6 +322,6 @@ impl Environment {
     /// Hands over the lines of a log that no outcome takes.
     pub(super) fn log_late(&self, mut log: Log) {
         let (events, _) = log.take_call();
-        self.host.log_late(&self.spec, &self.log_stream, events);
+        self.host.log_late(&self.spec, &self.log_stream, Arc::new(events));
     }
 }
