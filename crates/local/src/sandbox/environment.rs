@@ -78,6 +78,8 @@ pub(super) struct Environment {
     /// The programs in `/opt/extensions`.
     external: Vec<String>,
     extension_output: Option<ExtensionOutput>,
+    /// Somebody has subscribed to telemetry.
+    listened_to: bool,
     /// Some extension has registered, or has to; all that extensions cost depends on it.
     extended: bool,
     /// What a call has left to do after its answer.
@@ -161,7 +163,9 @@ impl Environment {
         let admission = host.admission(&cell);
         let serving = runtime_api::serve(listener, Arc::clone(&exchange), Arc::clone(&extensions), admission);
         let server = Server(tokio::spawn(serving));
-        let read = |pipe| ExtensionOutput::read(pipe, Log::default());
+        let telemetry = &extensions.telemetry;
+        let read = |pipe| ExtensionOutput::read(pipe, Log::of_extensions(Arc::clone(telemetry)));
+        let extension_output = outputs.extensions.map(read);
         Ok(Self {
             host: Arc::clone(host),
             spec,
@@ -173,9 +177,10 @@ impl Environment {
             exchange,
             events,
             extensions,
+            listened_to: false,
             extended: !external.is_empty(),
             external,
-            extension_output: outputs.extensions.map(read),
+            extension_output,
             unsettled: None,
             server,
             log_stream,
@@ -230,7 +235,7 @@ impl Environment {
     /// Runs one call.
     pub(super) async fn run(&mut self, call: Call) -> Result<Outcome, SandboxError> {
         self.freeze(false);
-        let mut log = Log::new(self.spec.log_format);
+        let mut log = self.log();
         let mut init_ms = None;
         match self.phase {
             Phase::Fresh => {
@@ -295,6 +300,12 @@ impl Environment {
         }
         self.runtime_done(&ended, &[], &mut log);
         Ok(self.conclude(ended, log))
+    }
+
+    /// An empty log. An init phase may bring somebody who wants to hear of all of it.
+    fn log(&self) -> Log {
+        let heard = self.listened_to || !matches!(self.phase, Phase::Ready);
+        Log::new(self.spec.log_format, heard.then(|| Arc::clone(&self.extensions.telemetry)))
     }
 
     fn init_started(&self, phase: InitPhase, log: &mut Log) {
@@ -508,6 +519,10 @@ impl Environment {
             duration_ms: milliseconds(duration),
             ending: Ending { status, error_type: error_type.as_deref() },
         });
+        self.listened_to = failure.is_none() && self.extensions.telemetry.close();
+        if !self.listened_to && failure.is_none() {
+            log.stop_telemetry();
+        }
         Ok(())
     }
 

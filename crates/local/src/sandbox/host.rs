@@ -2,14 +2,15 @@
 //!
 //! Turns a spec into the plan of a cell. One per sandbox.
 
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, OnceLock},
+};
 #[cfg(target_os = "linux")]
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-};
-use std::{
-    io,
-    sync::{Arc, OnceLock},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -277,6 +278,16 @@ impl Host {
         }
     }
 
+    /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
+    /// where a message ends; in the same pipe as all the rest they keep their place in it.
+    fn environment(&self, ground: &Ground<'_>, mut variables: BTreeMap<String, String>) -> Vec<(String, String)> {
+        let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
+        if !ours {
+            variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
+        }
+        variables.into_iter().collect()
+    }
+
     /// The runtime as an ordinary process on this machine's file system.
     fn outside(
         &self,
@@ -308,7 +319,7 @@ impl Host {
             }
         }
         let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
-        let environment = variables(spec, contact, &place).into_iter().collect();
+        let environment = self.environment(ground, variables(spec, contact, &place));
         let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint };
         Ok((command, temporary))
     }
@@ -351,7 +362,7 @@ impl Host {
         Command {
             program,
             arguments,
-            environment: variables(spec, contact, &place).into_iter().collect(),
+            environment: self.environment(ground, variables(spec, contact, &place)),
             directory: "/var/task".into(),
             entrypoint,
         }

@@ -4,7 +4,10 @@
 //! platform are `platform_event`'s. Never waits and never fails; what does not fit is counted and
 //! said.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use layercake_core::aws::Region;
 use serde_json::{Value, json};
@@ -14,6 +17,7 @@ use super::{
     FunctionRuntime,
     log_format::LogFormat,
     platform_event::{Ending, PlatformEvent, rounded, time_text},
+    telemetry::{Category, Telemetry},
 };
 
 /// The longest event that CloudWatch Logs takes.
@@ -113,6 +117,10 @@ const FRAME_HEAD: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Log {
     format: LogFormat,
+    /// Whose output is cut here.
+    category: Category,
+    /// Who hears of it too.
+    telemetry: Option<Arc<Telemetry>>,
     events: Vec<LogEvent>,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
@@ -137,13 +145,23 @@ enum Framed<'a> {
 
 impl Log {
     /// An empty log of a format.
-    pub(super) fn new(format: LogFormat) -> Self {
-        Self { format, ..Self::default() }
+    pub(super) fn new(format: LogFormat, telemetry: Option<Arc<Telemetry>>) -> Self {
+        Self { format, telemetry, ..Self::default() }
+    }
+
+    /// The log of what extensions print, which is text.
+    pub(super) fn of_extensions(telemetry: Arc<Telemetry>) -> Self {
+        Self { category: Category::Extension, telemetry: Some(telemetry), ..Self::default() }
     }
 
     /// Whether an event that the text format has no line for is wanted by anybody.
     pub(super) fn wants_details(&self) -> bool {
-        self.format != LogFormat::Text
+        self.format != LogFormat::Text || self.telemetry.is_some()
+    }
+
+    /// Nobody hears of what comes now.
+    pub(super) fn stop_telemetry(&mut self) {
+        self.telemetry = None;
     }
 
     /// Adds what the runtime has printed: lines, and frames, which are one event each whatever
@@ -192,11 +210,7 @@ impl Log {
                 Framed::Message { message, rest } => {
                     self.partial.extend_from_slice(&bytes[..at]);
                     self.end_line();
-                    if message.ends_with(b"\n") {
-                        self.push_output(now, message);
-                    } else {
-                        self.push_output(now, &[message, b"\n"].concat());
-                    }
+                    self.push_output(now, &event_of_frame(message));
                     (bytes, searched) = (rest, 0);
                 }
             }
@@ -209,6 +223,9 @@ impl Log {
 
     /// Adds what the function wrote, when its level is high enough.
     fn push_output(&mut self, now: u64, text: &[u8]) {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.line(now, self.category, text);
+        }
         if self.format.takes(text) {
             self.push(now, text);
         }
@@ -254,6 +271,13 @@ impl Log {
 
     /// Adds an event of the platform in the log's format, if it has a place there.
     pub(super) fn platform(&mut self, event: &PlatformEvent<'_>) {
+        if self.telemetry.is_some() {
+            // What was printed before comes before.
+            self.end_line();
+        }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.platform(now_ms(), event);
+        }
         match self.format {
             LogFormat::Text => {
                 if let Some(text) = event.text() {
@@ -281,7 +305,11 @@ impl Log {
 
     /// Why a program's end failed the call, in two lines.
     pub(super) fn exit(&mut self, request_id: &str, error_type: &str, reason: &str) {
-        self.line(format!("RequestId: {request_id} Error: {reason}\n"));
+        let line = format!("RequestId: {request_id} Error: {reason}\n");
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.of_logs_api(now_ms(), "platform.fault", line.trim_end().into());
+        }
+        self.line(line);
         self.line(format!("{error_type}\n"));
     }
 
@@ -291,8 +319,13 @@ impl Log {
 
     /// The last lines of a call.
     pub(super) fn report(&mut self, event: &PlatformEvent<'_>) {
-        if let (LogFormat::Text, PlatformEvent::Report { request_id, .. }) = (self.format, event) {
-            self.line(format!("END RequestId: {request_id}\n"));
+        if let PlatformEvent::Report { request_id, .. } = event {
+            if let Some(telemetry) = &self.telemetry {
+                telemetry.of_logs_api(now_ms(), "platform.end", json!({ "requestId": request_id }));
+            }
+            if self.format == LogFormat::Text {
+                self.line(format!("END RequestId: {request_id}\n"));
+            }
         }
         self.platform(event);
     }
@@ -331,6 +364,16 @@ fn frame_length(bytes: &[u8]) -> usize {
         Some(length) => FRAME_HEAD + u32::from_be_bytes(length) as usize,
         None => FRAME_HEAD,
     }
+}
+
+/// The event of a framed message. What nobody caught has carriage returns in it, as recorded on AWS.
+fn event_of_frame(message: &[u8]) -> Vec<u8> {
+    let mut event = message.strip_suffix(b"\n").unwrap_or(message).to_vec();
+    if event.starts_with(b"[ERROR] ") {
+        event.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'\r');
+    }
+    event.push(b'\n');
+    event
 }
 
 fn framed(bytes: &[u8]) -> Framed<'_> {

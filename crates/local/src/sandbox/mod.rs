@@ -62,6 +62,7 @@ mod pool;
 mod root;
 mod runtime_api;
 mod streaming;
+mod telemetry;
 mod variables;
 
 pub use exchange::ResponseHead;

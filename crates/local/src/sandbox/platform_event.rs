@@ -219,10 +219,8 @@ impl PlatformEvent<'_> {
                 }
                 line
             }
-            Self::LogsDropped { records, bytes, reason } => {
-                format!("LOGS_DROPPED DroppedRecords: {records}\tDroppedBytes: {bytes}\tReason: {reason}\n")
-            }
-            Self::InitStart { .. }
+            Self::LogsDropped { .. }
+            | Self::InitStart { .. }
             | Self::InitRuntimeDone { .. }
             | Self::InitReport { .. }
             | Self::RuntimeDone { .. } => return None,

@@ -6,6 +6,7 @@ mod boto3;
 mod common;
 mod credentials;
 mod events;
+mod extensions;
 mod function_urls;
 mod images;
 mod lambda_configs;

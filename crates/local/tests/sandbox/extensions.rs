@@ -47,20 +47,20 @@ while True:
 "#;
 
 /// A function with extensions, and all lines that came outside its outcomes.
-struct Extended {
+pub(crate) struct Extended {
     lab: Lab,
-    function: Function,
+    pub(crate) function: Function,
     late: Arc<Mutex<String>>,
 }
 
 impl Extended {
-    fn new(code: &str, extensions: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(code: &str, extensions: &[(&str, &str)]) -> Self {
         // One environment, so that a second call waits for the first one's extensions.
         let tuning = Tuning { most_environments: NonZeroUsize::MIN, ..Tuning::default() };
         Self::on(Lab::with(Isolation::Best, tuning), code, extensions)
     }
 
-    fn on(lab: Lab, code: &str, extensions: &[(&str, &str)]) -> Self {
+    pub(crate) fn on(lab: Lab, code: &str, extensions: &[(&str, &str)]) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let late: Arc<Mutex<String>> = Arc::default();
         let taken = Arc::clone(&late);
@@ -86,12 +86,21 @@ impl Extended {
         Self { lab, function, late }
     }
 
-    async fn call(&self) -> Outcome {
+    pub(crate) async fn call(&self) -> Outcome {
         self.function.call("{}").await
     }
 
+    /// Waits until this many calls are over, extensions and all.
+    pub(crate) async fn settled(&self, calls: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.late.lock().expect("unpoisoned").matches("REPORT ").count() < calls {
+            assert!(Instant::now() < deadline, "{calls} calls do not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The lines so far, when one of them holds this text, within twenty seconds.
-    async fn late_with(&self, wanted: &str) -> String {
+    pub(crate) async fn late_with(&self, wanted: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let text = self.late.lock().expect("unpoisoned").clone();
@@ -103,11 +112,17 @@ impl Extended {
         }
     }
 
-    fn plain(&self, text: &str) -> String {
+    pub(crate) fn plain(&self, text: &str) -> String {
         scrub(text).replace(&newest().python_version(), "3.x")
     }
 
-    async fn end(self) -> String {
+    /// Everything that was logged, to the end, as it came.
+    pub(crate) async fn end_plainly(self) -> String {
+        self.lab.sandbox.shutdown().await;
+        self.late.lock().expect("unpoisoned").clone()
+    }
+
+    pub(crate) async fn end(self) -> String {
         self.lab.sandbox.shutdown().await;
         let text = self.late.lock().expect("unpoisoned").clone();
         self.plain(&text)

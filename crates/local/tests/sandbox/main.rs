@@ -12,4 +12,5 @@ mod provided;
 mod registry;
 mod streaming;
 mod support;
+mod telemetry;
 mod wrapper;

@@ -28,6 +28,8 @@ pub(super) struct Unsettled {
     deadline: Instant,
     answered: Instant,
     answered_ms: u64,
+    /// The end of the runtime's part has been told.
+    told: bool,
     /// The programs are to be ended, and to start anew with the next call.
     reset: Option<ShutdownReason>,
 }
@@ -99,6 +101,13 @@ impl Environment {
             return;
         }
         self.take_extension_lines(log);
+        for (name, subscription) in self.extensions.telemetry.news() {
+            log.platform(&PlatformEvent::Subscription {
+                telemetry: subscription.is_telemetry(),
+                name: &name,
+                types: &subscription.type_names(),
+            });
+        }
         for status in self.extensions.statuses() {
             log.platform(&PlatformEvent::Extension(&status));
         }
@@ -132,7 +141,7 @@ impl Environment {
         // After a failed init everything has been shut down already.
         let reset = reset.filter(|_| self.running != 0);
         let report = self.report(&ended);
-        let mut closing = Log::new(self.spec.log_format);
+        let mut closing = Log::new(self.spec.log_format, None);
         closing.report(&PlatformEvent::Report {
             request_id: &ended.request_id,
             report: &report,
@@ -156,7 +165,8 @@ impl Environment {
             closing: closing.take(),
         };
         let (answered, answered_ms) = (Instant::now(), now_ms());
-        self.unsettled = Some(Box::new(Unsettled { ended, log, deadline, answered, answered_ms, reset }));
+        self.unsettled =
+            Some(Box::new(Unsettled { ended, log, deadline, answered, answered_ms, told: false, reset }));
         outcome
     }
 
@@ -177,14 +187,12 @@ impl Environment {
             let Some(taken) = self.unsettled.take() else { return Ok(()) };
             unsettled = taken;
             if let Some(failure) = failure {
-                self.fail_unsettled(&mut unsettled, failure);
+                self.fail_unsettled(&mut unsettled, &failure);
             }
-        } else {
-            let Unsettled { ended, log, .. } = &mut *unsettled;
-            self.runtime_done(ended, &[], log);
         }
         let reset = unsettled.reset;
         let mut log = self.close(*unsettled);
+        self.extensions.telemetry.flush();
         if let Some(reason) = reset {
             self.shut_down(reason, &mut log).await?;
         }
@@ -233,16 +241,17 @@ impl Environment {
             start_ms: unsettled.answered_ms,
             duration_ms: milliseconds(unsettled.answered.elapsed()),
         };
-        let Unsettled { ended, log, .. } = &mut *unsettled;
+        let Unsettled { ended, log, told, .. } = &mut *unsettled;
         self.runtime_done(ended, &[overhead], log);
+        *told = true;
         self.unsettled = Some(unsettled);
     }
 
     /// Turns a call that was answered into one that failed afterwards.
-    fn fail_unsettled(&self, unsettled: &mut Unsettled, failure: Failure) {
-        let (status, error_type) = describe(&failure);
+    fn fail_unsettled(&self, unsettled: &mut Unsettled, failure: &Failure) {
+        let (status, error_type) = describe(failure);
         let (ended, log) = (&mut unsettled.ended, &mut unsettled.log);
-        match &failure {
+        match failure {
             Failure::Exited(exit) => {
                 let reason = failure::exit_reason(*exit);
                 log.exit(&ended.request_id, error_type.as_deref().unwrap_or_default(), &reason);
@@ -265,8 +274,11 @@ impl Environment {
 
     /// The end of a call's log.
     fn close(&mut self, unsettled: Unsettled) -> Log {
-        let Unsettled { mut ended, mut log, answered, answered_ms, .. } = unsettled;
+        let Unsettled { mut ended, mut log, answered, answered_ms, told, .. } = unsettled;
         self.drain(&mut log);
+        if !told {
+            self.runtime_done(&ended, &[], &mut log);
+        }
         self.take_extension_lines(&mut log);
         self.measure();
         ended.duration = ended.begun.elapsed();

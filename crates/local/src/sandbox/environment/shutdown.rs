@@ -39,7 +39,7 @@ impl Environment {
     pub(in super::super) async fn end(mut self) {
         if self.extended {
             self.freeze(false);
-            let mut log = Log::new(self.spec.log_format);
+            let mut log = self.log();
             self.finish_unsettled(&mut log);
             // Whatever goes wrong here, the cell's end takes everything.
             let _ = self.shut_down(ShutdownReason::Spindown, &mut log).await;
@@ -67,6 +67,7 @@ impl Environment {
                 self.until_ended(1 << RUNTIME, None, log).await?;
             }
             if self.running != 0 {
+                self.extensions.telemetry.flush();
                 self.shut_down_extensions(reason, begun + times.all, log).await?;
             }
         }

@@ -5,7 +5,10 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Extensions, MOST_EXTENSIONS, Refusal, State};
+use super::{
+    super::telemetry::{self, subscription::Subscription},
+    Extensions, MOST_EXTENSIONS, Refusal, State,
+};
 
 /// The headers that only extensions send.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,6 +35,10 @@ pub(in super::super) enum Route {
     Next,
     InitError,
     ExitError,
+    /// The Telemetry API, or the Logs API before it.
+    Subscribe {
+        telemetry: bool,
+    },
 }
 
 impl Route {
@@ -42,6 +49,12 @@ impl Route {
             ("GET", ["2020-01-01", "extension", "event", "next"]) => Self::Next,
             ("POST", ["2020-01-01", "extension", "init", "error"]) => Self::InitError,
             ("POST", ["2020-01-01", "extension", "exit", "error"]) => Self::ExitError,
+            ("PUT", ["2022-07-01", "telemetry"] | ["2022-07-01", "telemetry", ""]) => {
+                Self::Subscribe { telemetry: true }
+            }
+            ("PUT", ["2020-08-15", "logs"] | ["2020-08-15", "logs", ""]) => {
+                Self::Subscribe { telemetry: false }
+            }
             _ => return None,
         })
     }
@@ -65,6 +78,7 @@ pub(in super::super) async fn answer(
         },
         Route::InitError => report(extensions, headers, State::InitError, route),
         Route::ExitError => report(extensions, headers, State::ExitError, route),
+        Route::Subscribe { telemetry } => subscribe(extensions, headers, telemetry, body),
     };
     Some(answer.unwrap_or_else(|refused| refused))
 }
@@ -133,8 +147,34 @@ fn report(
     Ok(Answer { status: "202 Accepted", header: None, body: "{\"status\":\"OK\"}\n".into() })
 }
 
+fn subscribe(
+    extensions: &Extensions,
+    headers: &ExtensionHeaders,
+    telemetry: bool,
+    body: &[u8],
+) -> Result<Answer, Answer> {
+    let identifier = identifier(headers)?;
+    let Some(name) = extensions.name_of(identifier) else {
+        return Err(refused(&Refusal::Unknown(identifier), Route::Next));
+    };
+    let api = if telemetry { "Telemetry" } else { "Logs" };
+    let invalid = |message: &str| {
+        let error_type = if telemetry { "ValidationError" } else { "Logs.ValidationError" };
+        let body = json!({ "errorType": error_type, "errorMessage": message });
+        Answer { status: "400 Bad Request", header: None, body: body.to_string() }
+    };
+    let subscription = Subscription::parse(telemetry, body).map_err(|fault| invalid(&fault))?;
+    extensions.telemetry.subscribe(identifier, name, subscription).map_err(|refusal| match refusal {
+        telemetry::Refusal::Closed => {
+            forbidden(&format!("{api}.SubscriptionClosed"), &format!("{api} API subscription is closed"))
+        }
+        telemetry::Refusal::OtherApi => invalid("the extension has subscribed with another API already"),
+    })?;
+    Ok(Answer { status: "200 OK", header: None, body: "\"OK\"".into() })
+}
+
 /// Who asks, as its header says.
-pub(in super::super) fn identifier(headers: &ExtensionHeaders) -> Result<Uuid, Answer> {
+fn identifier(headers: &ExtensionHeaders) -> Result<Uuid, Answer> {
     if headers.identifier.is_empty() {
         let message = "Missing Lambda-Extension-Identifier header";
         return Err(forbidden("Extension.MissingExtensionIdentifier", message));
@@ -143,13 +183,8 @@ pub(in super::super) fn identifier(headers: &ExtensionHeaders) -> Result<Uuid, A
         .map_err(|_| forbidden("Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier"))
 }
 
-/// The answer to somebody who has not registered.
-pub(in super::super) fn unknown(identifier: Uuid) -> Answer {
-    refused(&Refusal::Unknown(identifier), Route::Next)
-}
-
 /// A refusal of the status 403.
-pub(in super::super) fn forbidden(error_type: &str, message: &str) -> Answer {
+fn forbidden(error_type: &str, message: &str) -> Answer {
     let body = json!({ "errorMessage": message, "errorType": error_type });
     Answer { status: "403 Forbidden", header: None, body: format!("{body}\n") }
 }

@@ -5,14 +5,14 @@
 
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use camino::Utf8Path;
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
-use super::{EnvironmentSpec, cell_event::Exit, exchange::RuntimeEvent};
+use super::{EnvironmentSpec, cell_event::Exit, exchange::RuntimeEvent, telemetry::Telemetry};
 
 pub(super) mod api;
 mod output;
@@ -217,6 +217,8 @@ struct All {
 #[derive(Debug)]
 pub(super) struct Extensions {
     function: FunctionIdentity,
+    /// What they can subscribe to.
+    pub(super) telemetry: Arc<Telemetry>,
     all: Mutex<All>,
     /// Somebody has an event to fetch, or nobody has any more.
     woken: Notify,
@@ -226,7 +228,8 @@ impl Extensions {
     /// Nobody yet; the environment learns of changes by [`RuntimeEvent::Extensions`].
     pub(super) fn new(function: FunctionIdentity, events: mpsc::UnboundedSender<RuntimeEvent>) -> Self {
         let all = All { extensions: Vec::new(), open: true, fatal: None, events };
-        Self { function, all: Mutex::new(all), woken: Notify::new() }
+        let telemetry = Arc::default();
+        Self { function, telemetry, all: Mutex::new(all), woken: Notify::new() }
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -239,6 +242,7 @@ impl Extensions {
         let expected = external.iter().enumerate();
         let expected = expected.map(|(index, name)| Extension::new(name, Some(index + 1))).collect();
         *self.all() = All { extensions: expected, open: true, fatal: None, events };
+        self.telemetry.reset();
         self.woken.notify_waiters();
     }
 
