@@ -1,6 +1,6 @@
 //! `layercake logs`: what a function has logged, and what it goes on to log.
 
-use std::{ops::ControlFlow, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use layercake_deploy::{LogEnd, LogEvent, LogReader, log_source};
 use layercake_local::{Interpreters, StartError, StoreError};
@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn json_has_one_line_for_each_event() {
         insta::assert_snapshot!(check(&["a\n", "b\nc"], true), @r#"
-        {"eventId":"0001","ingestionTime":2,"logStreamName":"s","message":"a\n","timestamp":1}
-        {"eventId":"0001","ingestionTime":2,"logStreamName":"s","message":"b\nc","timestamp":1}
+        {"logStreamName":"s","timestamp":1,"message":"a\n","ingestionTime":2,"eventId":"0001"}
+        {"logStreamName":"s","timestamp":1,"message":"b\nc","ingestionTime":2,"eventId":"0001"}
         "#);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use build::{Build, LayerOptions};
 pub(crate) use cache::{Cache, CacheCommand, Removal};
 pub(crate) use check::Check;
 pub(crate) use lock::Lock;
-pub(crate) use logs::{Logs, Since};
+pub(crate) use logs::Logs;
 pub(crate) use show::{Diff, Show};
 
 /// Python dependencies on AWS Lambda: layer, function, test run and clean-up in one command.
