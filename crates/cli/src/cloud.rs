@@ -97,6 +97,11 @@ impl Cloud {
         }
     }
 
+    /// Whether this process runs the local cloud, and nobody else can use it meanwhile.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
     /// Ends the local cloud if this process runs it.
     pub(crate) async fn close(self) {
         if let Some(handle) = self.embedded {

@@ -16,6 +16,7 @@ mod inputs;
 mod journals;
 mod local;
 mod lock;
+mod logs;
 mod registry;
 mod settings;
 mod show;
@@ -58,6 +59,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
         match arguments.command {
             Command::Up(up) => up::run(&common, *up, ui).await,
             Command::Down(down) => down::run(&common, down, ui).await,
+            Command::Logs(logs) => logs::run(&common, logs, ui).await,
             Command::Build(build) => build::run(&common, *build, ui).await,
             Command::Lock(lock) => lock::run(&common, *lock, ui).await,
             Command::Check(check) => check::run(&common, check, ui).await,

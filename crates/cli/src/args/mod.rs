@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod check;
 mod lock;
+mod logs;
 mod show;
 
 use camino::Utf8PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use build::{Build, LayerOptions};
 pub(crate) use cache::{Cache, CacheCommand, Removal};
 pub(crate) use check::Check;
 pub(crate) use lock::Lock;
+pub(crate) use logs::Logs;
 pub(crate) use show::{Diff, Show};
 
 /// Python dependencies on AWS Lambda: layer, function, test run and clean-up in one command.
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Remove everything that `up` made, newest first.
     Down(Down),
+    /// Print what a function has logged, and what it goes on to log.
+    Logs(Logs),
     /// Build a layer's zip from requirements, a project, a lock or wheels.
     Build(Box<Build>),
     /// Write the lock file pylock.toml (PEP 751): versions and hashes for every target asked for.
