@@ -4,7 +4,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -141,8 +141,8 @@ impl Cell {
     /// memory can go on.
     pub(super) fn make_room(&self) -> bool {
         let Some(group) = &self.group else { return false };
-        let tmp = format!("/proc/{}/root/tmp", self.pid);
-        let held = nix::sys::statvfs::statvfs(tmp.as_str()).map_or(0, |found| {
+        let root = format!("/proc/{}/root", self.pid);
+        let held = nix::sys::statvfs::statvfs(Utf8Path::new(&root).join("tmp").as_str()).map_or(0, |found| {
             (u64::from(found.blocks()) - u64::from(found.blocks_free())) * u64::from(found.fragment_size())
         });
         group.make_room(held) || !group.is_out_of_memory()

@@ -186,8 +186,7 @@ impl Host {
     pub(super) async fn cell(
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
-        log_stream: String,
-        runtime_api: String,
+        contact: Contact,
     ) -> Result<Furnished, SandboxError> {
         let image = match &self.images {
             Some(images) => images.root(spec.runtime).await,
@@ -197,7 +196,6 @@ impl Host {
         // Off the async threads: files are written, and a fork copies the server's page tables.
         let task = tokio::task::spawn_blocking(move || {
             let extensions = external_names(spec.opt.as_deref());
-            let contact = Contact { log_stream, runtime_api };
             let (launched, entrypoint) = host.launch(&spec, image, &extensions, &contact)?;
             Ok::<_, SandboxError>((launched, entrypoint, extensions))
         });
@@ -278,11 +276,16 @@ impl Host {
         }
     }
 
-    /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
-    /// where a message ends; in the same pipe as all the rest they keep their place in it.
-    fn environment(&self, ground: &Ground<'_>, mut variables: BTreeMap<String, String>) -> Vec<(String, String)> {
+    /// The variables of a runtime client. Python's, when it is not ours, takes a descriptor for frames,
+    /// which mark where a message ends; in the same pipe as all the rest they keep their place in it.
+    fn environment(
+        &self,
+        spec: &EnvironmentSpec,
+        ground: &Ground<'_>,
+        mut variables: BTreeMap<String, String>,
+    ) -> Vec<(String, String)> {
         let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
-        if !ours {
+        if matches!(spec.runtime, FunctionRuntime::Python(_)) && !ours {
             variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
         }
         variables.into_iter().collect()
@@ -319,7 +322,7 @@ impl Host {
             }
         }
         let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
-        let environment = self.environment(ground, variables(spec, contact, &place));
+        let environment = self.environment(spec, ground, variables(spec, contact, &place));
         let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint };
         Ok((command, temporary))
     }
@@ -362,7 +365,7 @@ impl Host {
         Command {
             program,
             arguments,
-            environment: self.environment(ground, variables(spec, contact, &place)),
+            environment: self.environment(spec, ground, variables(spec, contact, &place)),
             directory: "/var/task".into(),
             entrypoint,
         }
