@@ -7,7 +7,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
-    net::{TcpListener, unix::pipe},
+    net::unix::pipe,
     sync::mpsc,
     task::JoinHandle,
     time::{Instant, Sleep},
@@ -24,7 +24,6 @@ use super::{
     memory,
     platform_event::{Ending, InitPhase, Initialization, PlatformEvent, Tracing},
     runtime_api,
-    variables::Contact,
 };
 
 use verdict::{Answer, Ended, Failure, KILLED, describe};
@@ -112,20 +111,12 @@ impl Environment {
         spec: Arc<EnvironmentSpec>,
         initialization: Initialization,
     ) -> Result<Self, SandboxError> {
-        let bind = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let address = listener.local_addr()?;
-            std::io::Result::Ok((listener, address))
-        };
-        let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
-        let (listener, address) = bind.await.map_err(start)?;
         let log_stream: Arc<str> = log_stream(&spec.version).into();
-        let contact =
-            Contact { log_stream: log_stream.to_string(), runtime_api: address.to_string(), initialization };
-        let Furnished { cell, entrypoint, outputs, extensions: external } =
-            host.cell(Arc::clone(&spec), contact).await?;
+        let Furnished { cell, entrypoint, outputs, listener, extensions: external } =
+            host.cell(Arc::clone(&spec), log_stream.to_string(), initialization).await?;
         let (exchange, events) = Exchange::new();
         let extensions = Extensions::new(FunctionIdentity::of(&spec), exchange.events());
+        extensions.telemetry.set_loopback(cell.loopback().clone());
         extensions.reset(&external, exchange.events());
         let (exchange, extensions) = (Arc::new(exchange), Arc::new(extensions));
         let admission = host.admission(&cell);
@@ -170,8 +161,8 @@ impl Environment {
                 None => return false,
                 // The runtime may have asked for its first call before this was read.
                 Some(CellEvent::Ready) => {}
-                Some(CellEvent::MemoryRanOut) => {
-                    self.cell.make_room();
+                Some(CellEvent::MemoryGrew) => {
+                    self.cell.fits();
                 }
                 Some(_) => return true,
             }
@@ -439,7 +430,7 @@ impl Environment {
                 },
                 event = self.cell.event() => match event {
                     CellEvent::Ready => {}
-                    CellEvent::MemoryRanOut => if !self.cell.make_room() {
+                    CellEvent::MemoryGrew => if !self.cell.fits() {
                         return Ok(Happened::OutOfMemory);
                     },
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
@@ -484,7 +475,7 @@ impl Environment {
                 return Happened::Runtime(event);
             }
         }
-        if exit == KILLED && self.cell.is_out_of_memory() {
+        if exit == KILLED && self.cell.has_killed() {
             return Happened::OutOfMemory;
         }
         Happened::Exited(exit)

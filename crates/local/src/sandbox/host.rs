@@ -16,16 +16,19 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    EnvironmentSpec, FunctionRuntime, LateLog, LogEvent, RuntimeClient, SandboxError,
-    cell_event::Outputs,
+    EnvironmentSpec, FunctionRuntime, LateLog, LogEvent, Network, RuntimeClient, SandboxError,
+    cell_event::{CellEvent, Outputs},
     client::{self, ClientFiles},
     entrypoint::{self, Entrypoint},
     extensions::external_names,
     image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
+    platform_event::Initialization,
     runtime_api::Admission,
     variables::{Contact, Outside, Place, of_extensions, variables},
 };
+use tokio::net::TcpListener;
+
 use crate::interpreters::{Interpreter, Interpreters};
 
 #[cfg(target_os = "linux")]
@@ -37,9 +40,12 @@ use super::{
     cgroup::{Group, Groups, Limits},
     confine::{self, Confinement, Reach},
     filter,
-    jail::{JailPlan, RuntimeCommand},
+    jail::{JailPlan, RuntimeCommand, Step},
     root::{self, Template},
 };
+
+/// The port of the Runtime API in a network of an environment's own, as on AWS (FACTS.md §5).
+const OWN_PORT: u16 = 9001;
 
 /// Processes and threads that a function may have (FACTS.md §1).
 #[cfg(target_os = "linux")]
@@ -69,6 +75,8 @@ pub(super) struct Furnished {
     pub(super) cell: Cell,
     pub(super) entrypoint: Entrypoint,
     pub(super) outputs: Outputs,
+    /// Where its Runtime API is spoken.
+    pub(super) listener: TcpListener,
     /// The external extensions, the first of which is program 1.
     pub(super) extensions: Vec<String>,
 }
@@ -156,7 +164,9 @@ impl Host {
 
     /// Whose connections a cell's Runtime API takes.
     pub(super) fn admission(&self, cell: &Cell) -> Admission {
-        if self.means.peers { Admission::Own { keeper: cell.keeper() } } else { Admission::Everybody }
+        // Nobody else is in a network of its own.
+        let anybody = cell.loopback().is_own() || !self.means.peers;
+        if anybody { Admission::Everybody } else { Admission::Own { keeper: cell.keeper() } }
     }
 
     /// Sets, once, where lines go that come outside a call.
@@ -186,13 +196,29 @@ impl Host {
     pub(super) async fn cell(
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
-        contact: Contact,
+        log_stream: String,
+        initialization: Initialization,
     ) -> Result<Furnished, SandboxError> {
+        if spec.network == Network::None && !self.means.network {
+            return Err(SandboxError::NoOwnNetwork);
+        }
+        let (listener, runtime_api) = match spec.network {
+            Network::None => (None, format!("127.0.0.1:{OWN_PORT}")),
+            Network::Host => {
+                let bind = async {
+                    let listener = TcpListener::bind("127.0.0.1:0").await?;
+                    let address = listener.local_addr()?;
+                    io::Result::Ok((Some(listener), address.to_string()))
+                };
+                bind.await.map_err(start("open a port on 127.0.0.1"))?
+            }
+        };
         let image = match &self.images {
             Some(images) => images.root(spec.runtime).await,
             None => None,
         };
         let host = Arc::clone(self);
+        let contact = Contact { log_stream, runtime_api, initialization };
         // Off the async threads: files are written, and a fork copies the server's page tables.
         let task = tokio::task::spawn_blocking(move || {
             let extensions = external_names(spec.opt.as_deref());
@@ -201,8 +227,21 @@ impl Host {
         });
         let (launched, entrypoint, extensions) =
             task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
-        let (cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
-        Ok(Furnished { cell, entrypoint, outputs, extensions })
+        let (mut cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => match cell.loopback().listener().await {
+                Ok(listener) => listener,
+                // A keeper that gives none has ended, and has said why.
+                Err(source) => {
+                    return Err(match cell.event().await {
+                        CellEvent::Failed { step, source } => SandboxError::Start { step, source },
+                        _ => start("open a port of its own")(source),
+                    });
+                }
+            },
+        };
+        Ok(Furnished { cell, entrypoint, outputs, listener, extensions })
     }
 
     fn launch(
@@ -221,7 +260,13 @@ impl Host {
             let template = self.template(&ground).map_err(start("prepare the file system"))?;
             let command = self.inside(spec, &ground, contact);
             let extensions = extension_commands("/opt", extensions, &command);
-            let plan = self.jail(&command, &extensions, template.steps(spec, self.means));
+            let mut steps = template.steps(spec, self.means);
+            let mut namespaces = root::namespaces(self.means);
+            if spec.network == Network::None {
+                namespaces |= nix::libc::CLONE_NEWNET;
+                steps.insert(0, Step::Network { port: OWN_PORT });
+            }
+            let plan = self.jail(&command, &extensions, namespaces, steps);
             let (group, confinement) = self.confinement(spec, None)?;
             let launched = Cell::launch(plan, &confinement, group, None)
                 .map_err(start("start a process in new namespaces"))?;
@@ -235,7 +280,7 @@ impl Host {
         let launched = {
             let reach = self.reach(spec, &ground, &temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
-            let plan = self.jail(&command, &extensions, Vec::new());
+            let plan = self.jail(&command, &extensions, root::namespaces(self.means), Vec::new());
             Cell::launch(plan, &confinement, group, Some(temporary.clone()))
         };
         #[cfg(not(target_os = "linux"))]
@@ -453,9 +498,9 @@ impl Host {
         Ok(template)
     }
 
-    fn jail(&self, runtime: &Command, extensions: &[Command], steps: Vec<super::jail::Step>) -> JailPlan {
+    fn jail(&self, runtime: &Command, extensions: &[Command], namespaces: i32, steps: Vec<Step>) -> JailPlan {
         JailPlan {
-            namespaces: root::namespaces(self.means),
+            namespaces,
             id_maps: root::id_maps(self.means),
             steps,
             runtime: self.program(runtime),

@@ -17,7 +17,10 @@ use std::{
     ptr,
 };
 
-use super::confine::{self, Confinement};
+use super::{
+    confine::{self, Confinement},
+    sockets,
+};
 
 use nix::{
     errno::Errno,
@@ -53,6 +56,8 @@ pub(super) enum Step {
     Pivot { root: CString },
     /// The name of the machine.
     HostName { name: CString },
+    /// Brings up the loopback of a network of the jail's own, and hands the server a listener on it.
+    Network { port: u16 },
 }
 
 /// Who the runtime runs as.
@@ -122,6 +127,8 @@ pub(super) struct Keeper {
     pub(super) log: OwnedFd,
     /// What the extensions write, where there are any.
     pub(super) extension_log: Option<OwnedFd>,
+    /// Where sockets come from, where the jail has a network of its own.
+    pub(super) sockets: Option<OwnedFd>,
 }
 
 /// Starts a program.
@@ -188,6 +195,7 @@ struct Prepared<'a> {
     status: RawFd,
     log: RawFd,
     extension_log: RawFd,
+    sockets: RawFd,
     confined: confine::Prepared,
 }
 
@@ -202,6 +210,8 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
     let (log, log_write) = pipe2(OFlag::O_CLOEXEC)?;
     let extension_log = if plan.extensions.is_empty() { None } else { Some(pipe2(OFlag::O_CLOEXEC)?) };
     let (extension_log, extension_log_write) = extension_log.unzip();
+    let has_network = plan.namespaces & libc::CLONE_NEWNET != 0;
+    let (sockets, sockets_write) = if has_network { Some(sockets::pair()?) } else { None }.unzip();
     let programs = std::iter::once(&plan.runtime).chain(plan.extensions.iter().take(MOST_EXTENSIONS));
     let mut prepared = Prepared {
         plan,
@@ -213,6 +223,7 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
         status: status_write.as_raw_fd(),
         log: log_write.as_raw_fd(),
         extension_log: extension_log_write.as_ref().unwrap_or(&log_write).as_raw_fd(),
+        sockets: sockets_write.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
         confined: confinement.prepare(),
     };
     // SAFETY: the child runs `keep`, which never returns and keeps to async-signal-safe calls on
@@ -225,8 +236,8 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    let keeper = Keeper { pid: pid as i32, control, status, log, extension_log };
-    drop((control_read, status_write, log_write, extension_log_write));
+    let keeper = Keeper { pid: pid as i32, control, status, log, extension_log, sockets };
+    drop((control_read, status_write, log_write, extension_log_write, sockets_write));
     let written = plan.id_maps.as_ref().map_or(Ok(()), |maps| write_id_maps(keeper.pid, maps));
     if let Err(error) = written.and_then(|()| Ok(nix::unistd::write(&keeper.control, &[GO, 0]).map(drop)?)) {
         drop(keeper.control);
@@ -264,6 +275,8 @@ const CONTROL: RawFd = 3;
 const STATUS: RawFd = 4;
 const LOG: RawFd = 5;
 const EXTENSION_LOG: RawFd = 6;
+const SOCKETS: RawFd = 7;
+const FIRST_DOOR: RawFd = 8;
 
 fn errno() -> c_int {
     Errno::last_raw()
@@ -310,12 +323,18 @@ unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
         report(Record::Ready);
         let signals = libc::signalfd(-1, &raw const children, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
         let mut running: [libc::pid_t; MOST_PROGRAMS] = [-1; MOST_PROGRAMS];
+        let mut sockets = if plan.namespaces & libc::CLONE_NEWNET == 0 { -1 } else { SOCKETS };
         loop {
             let mut ready = [
                 libc::pollfd { fd: CONTROL, events: libc::POLLIN, revents: 0 },
                 libc::pollfd { fd: signals, events: libc::POLLIN, revents: 0 },
+                // A negative number is passed over.
+                libc::pollfd { fd: sockets, events: libc::POLLIN, revents: 0 },
             ];
-            libc::poll(ready.as_mut_ptr(), 2, -1);
+            libc::poll(ready.as_mut_ptr(), 3, -1);
+            if ready[2].revents != 0 && !sockets::serve(sockets) {
+                sockets = -1;
+            }
             if ready[1].revents != 0 {
                 let mut ignored = [0u8; 1024];
                 while libc::read(signals, ignored.as_mut_ptr().cast(), ignored.len()) > 0 {}
@@ -380,6 +399,7 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         let (null, control) = (high(prepared.null), high(prepared.control));
         let (status, log) = (high(prepared.status), high(prepared.log));
         let extension_log = high(prepared.extension_log);
+        let sockets = high(prepared.sockets);
         prepared.confined.lift();
         for target in 0..3 {
             libc::dup2(null, target);
@@ -388,7 +408,8 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         libc::dup3(status, STATUS, libc::O_CLOEXEC);
         libc::dup3(log, LOG, libc::O_CLOEXEC);
         libc::dup3(extension_log, EXTENSION_LOG, libc::O_CLOEXEC);
-        close_from(prepared.confined.settle(7));
+        libc::dup3(sockets, SOCKETS, libc::O_CLOEXEC);
+        close_from(prepared.confined.settle(FIRST_DOOR));
     }
 }
 
@@ -592,6 +613,7 @@ impl Step {
                     check(libc::chdir(c"/".as_ptr()))
                 }
                 Self::HostName { name } => check(libc::sethostname(name.as_ptr(), name.as_bytes().len())),
+                Self::Network { port } => sockets::open(SOCKETS, *port),
             }
         }
     }
@@ -606,6 +628,7 @@ impl Step {
             Self::Proc { target } => format!("mount the processes at `{}`", text(target)),
             Self::Pivot { root } => format!("make `{}` the root", text(root)),
             Self::HostName { .. } => "set the host name".into(),
+            Self::Network { .. } => "set up a network".into(),
         }
     }
 }

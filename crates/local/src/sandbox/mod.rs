@@ -56,6 +56,7 @@ mod isolation;
 mod jail;
 mod log;
 mod log_format;
+mod loopback;
 mod memory;
 mod peer;
 mod platform_event;
@@ -64,6 +65,8 @@ mod ready;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
+#[cfg(target_os = "linux")]
+mod sockets;
 mod streaming;
 mod telemetry;
 mod variables;
@@ -112,6 +115,18 @@ pub struct EnvironmentSpec {
     pub task: Utf8PathBuf,
     /// The merged layers, seen as `/opt`.
     pub opt: Option<Utf8PathBuf>,
+    /// What it reaches.
+    pub network: Network,
+}
+
+/// What a function reaches beside its Runtime API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// This machine's network, as on Lambda everything that can be reached from there.
+    #[default]
+    Host,
+    /// Nothing but its own loopback.
+    None,
 }
 
 impl EnvironmentSpec {
@@ -204,6 +219,9 @@ pub enum SandboxError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A function that is to have no network, where none can be cut off from it.
+    #[error("this machine cannot cut a function off from the network")]
+    NoOwnNetwork,
     /// More calls than this machine's bound wait already.
     #[error("{environments} execution environments are busy and none became free in time")]
     Busy {
@@ -223,6 +241,9 @@ impl Hint for SandboxError {
                 Some("free some disk space, or choose another folder with --data".into())
             }
             Self::Start { .. } | Self::ShuttingDown => None,
+            Self::NoOwnNetwork => {
+                Some("it takes Linux with network namespaces; or let the function have the network".into())
+            }
             Self::Busy { .. } => Some("wait for running calls to end, or call less at the same time".into()),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{EnvironmentSpec, SandboxError, environment::Environment};
+use super::{EnvironmentSpec, Network, SandboxError, environment::Environment};
 
 /// Which calls may share environments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,7 @@ pub(super) struct Key {
     function_arn: String,
     version: String,
     revision: String,
+    network: Network,
 }
 
 impl Key {
@@ -28,6 +29,7 @@ impl Key {
             function_arn: spec.function_arn(),
             version: spec.version.clone(),
             revision: spec.revision.clone(),
+            network: spec.network,
         }
     }
 }
