@@ -19,6 +19,7 @@ mod served;
 mod signature;
 mod spool;
 mod sts;
+mod to_its_end;
 mod types;
 mod validate;
 
@@ -39,6 +40,7 @@ use layercake_core::aws::Region;
 pub(crate) use error::{AwsError, answer};
 pub use health::Health;
 
+use self::to_its_end::ToItsEnd;
 use crate::{
     Access, Presence, Signatures,
     service::{Caller, Cloud, Keyring},
@@ -106,9 +108,8 @@ impl Service {
     }
 }
 
-/// Answers in a task of its own: a client that hangs up takes its connection with it, and must not
-/// take half of what it asked for. Who only reads asks for nothing that could be left half done, and
-/// is spared the task.
+/// A client that hangs up takes its connection with it, and must not take half of what it asked for.
+/// Who only reads asks for nothing that could be left half done.
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
     if let Some(addressed) = function_urls::Addressed::of(request.headers(), request.uri()) {
@@ -122,10 +123,7 @@ async fn dispatch(State(api): State<Api>, request: Request) -> Response {
 }
 
 async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static, request_id: &str) -> Response {
-    tokio::spawn(answer).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request was not answered");
-        unanswered(request_id)
-    })
+    whole(ToItsEnd::new(answer), request_id).await
 }
 
 /// An answer, also when it panics.

@@ -5,7 +5,7 @@
 
 mod stream;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use layercake_core::limits::SYNC_RESPONSE_BYTES;
@@ -13,6 +13,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use stream::ResponseHead;
 pub(super) use stream::{Responder, Sink, StreamEnd};
+
+/// The longest event that is sent without the task that serves the connection, in bytes.
+const AT_ONCE: usize = 65_536;
 
 /// A call on its way to the runtime.
 #[derive(Clone, Debug)]
@@ -61,11 +64,31 @@ pub(super) enum Refusal {
     InvalidResponseMode,
 }
 
+/// A connection on which a runtime waits for its next call.
+pub(super) trait Line: Send + Sync + std::fmt::Debug {
+    /// Sends a call without waiting: what could not be sent of it comes back, nothing where all went.
+    fn send(&self, delivery: &Delivery) -> Bytes;
+}
+
+/// What a question for a call comes to.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The call; it is still to be sent.
+    Call(Delivery),
+    /// The end of one that was sent in part.
+    Rest(Bytes),
+}
+
 #[derive(Debug)]
 struct State {
     /// Counts the runtime processes of the environment; connections of an earlier one are dead.
     generation: u64,
     offered: Option<Delivery>,
+    /// Where a runtime waits. A call is sent there at once, which spares it the way through the task
+    /// that serves the connection.
+    waiting: Option<Arc<dyn Line>>,
+    /// What could not be sent there.
+    rest: Option<Bytes>,
     /// The request id that the runtime works on.
     current: Option<String>,
     /// Where the answer of the call goes, when its caller takes it piece by piece.
@@ -93,6 +116,8 @@ impl Exchange {
         let state = State {
             generation: 0,
             offered: None,
+            waiting: None,
+            rest: None,
             current: None,
             responder: None,
             streaming: None,
@@ -115,6 +140,7 @@ impl Exchange {
         let mut state = self.state();
         state.generation += 1;
         (state.offered, state.current, state.streaming, state.initialised) = (None, None, None, false);
+        (state.waiting, state.rest) = (None, None);
         state.events = events;
         receiver
     }
@@ -131,7 +157,19 @@ impl Exchange {
 
     /// Gives the runtime a call, now or as soon as it asks.
     pub(super) fn offer(&self, delivery: Delivery) {
-        self.state().offered = Some(delivery);
+        let mut state = self.state();
+        let line = state.waiting.take().filter(|_| delivery.payload.len() <= AT_ONCE);
+        if let Some(line) = line {
+            let rest = line.send(&delivery);
+            state.current = Some(delivery.request_id);
+            if rest.is_empty() {
+                return;
+            }
+            state.rest = Some(rest);
+        } else {
+            state.offered = Some(delivery);
+        }
+        drop(state);
         self.offer.notify_one();
     }
 
@@ -160,8 +198,9 @@ impl Exchange {
         }
     }
 
-    /// `/next`: waits for a call.
-    pub(super) async fn next(&self, generation: u64) -> Result<Delivery, Refusal> {
+    /// `/next`: waits for a call, or for what is left to be sent of one. A call that went over the line
+    /// as a whole ends no waiting: the line knows of it.
+    pub(super) async fn next(&self, generation: u64, line: &Arc<dyn Line>) -> Result<Next, Refusal> {
         {
             let mut state = self.state();
             if state.generation != generation || state.current.is_some() {
@@ -180,12 +219,26 @@ impl Exchange {
                 if state.generation != generation {
                     return Err(Refusal::InvalidStateTransition);
                 }
+                if let Some(rest) = state.rest.take() {
+                    return Ok(Next::Rest(rest));
+                }
                 if let Some(delivery) = state.offered.take() {
                     state.current = Some(delivery.request_id.clone());
-                    return Ok(delivery);
+                    return Ok(Next::Call(delivery));
+                }
+                if state.current.is_none() {
+                    state.waiting = Some(Arc::clone(line));
                 }
             }
             notified.await;
+        }
+    }
+
+    /// Takes back what a connection said with [`Exchange::next`].
+    pub(super) fn stop_waiting(&self, line: &Arc<dyn Line>) {
+        let mut state = self.state();
+        if state.waiting.as_ref().is_some_and(|waiting| Arc::ptr_eq(waiting, line)) {
+            state.waiting = None;
         }
     }
 
@@ -276,14 +329,43 @@ mod tests {
         }
     }
 
+    /// A connection that can take no byte.
+    #[derive(Debug)]
+    struct Full;
+
+    impl Line for Full {
+        fn send(&self, delivery: &Delivery) -> Bytes {
+            delivery.request_id.clone().into()
+        }
+    }
+
+    pub(super) async fn next(exchange: &Exchange, generation: u64) -> Result<String, Refusal> {
+        let line: Arc<dyn Line> = Arc::new(Full);
+        match exchange.next(generation, &line).await? {
+            Next::Call(delivery) => Ok(delivery.request_id),
+            Next::Rest(rest) => Ok(format!("the rest of {}", String::from_utf8_lossy(&rest))),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_line_cannot_take_is_left_to_its_task() {
+        use futures::FutureExt as _;
+        let (exchange, _events) = Exchange::new();
+        let mut waiting = Box::pin(next(&exchange, 0));
+        assert!((&mut waiting).now_or_never().is_none());
+        exchange.offer(delivery("a"));
+        assert_eq!(waiting.await.as_deref(), Ok("the rest of a"));
+        assert_eq!(exchange.answer(0, "a", Some(Bytes::new())), Ok(()));
+    }
+
     #[tokio::test]
     async fn one_answer_to_the_right_call_and_nothing_else() {
         let (exchange, mut events) = Exchange::new();
         let answer = || Some(Bytes::from_static(b"1"));
         assert_eq!(exchange.answer(0, "a", answer()), Err(Refusal::InvalidStateTransition));
         exchange.offer(delivery("a"));
-        assert_eq!(exchange.next(0).await.expect("a call").request_id, "a");
-        assert_eq!(exchange.next(0).await.expect_err("busy"), Refusal::InvalidStateTransition);
+        assert_eq!(next(&exchange, 0).await.as_deref(), Ok("a"));
+        assert_eq!(next(&exchange, 0).await, Err(Refusal::InvalidStateTransition));
         assert_eq!(exchange.answer(0, "b", answer()), Err(Refusal::InvalidRequestId));
         assert_eq!(exchange.answer(0, "a", answer()), Ok(()));
         assert_eq!(exchange.answer(0, "a", answer()), Err(Refusal::InvalidStateTransition));
@@ -291,7 +373,7 @@ mod tests {
         assert!(matches!(events.recv().await, Some(RuntimeEvent::Asked)));
         assert!(matches!(events.recv().await, Some(RuntimeEvent::Answered(_))));
         let mut events = exchange.reset();
-        assert_eq!(exchange.next(0).await.expect_err("an earlier runtime"), Refusal::InvalidStateTransition);
+        assert_eq!(next(&exchange, 0).await, Err(Refusal::InvalidStateTransition));
         assert_eq!(exchange.fail_init(1, Bytes::new(), "Runtime.X"), Ok(()));
         assert!(matches!(events.recv().await, Some(RuntimeEvent::InitFailed { .. })));
     }

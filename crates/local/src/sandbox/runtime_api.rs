@@ -6,18 +6,29 @@
 
 mod stream;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::AsyncReadExt,
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     task::JoinSet,
 };
 
 use super::{
-    exchange::{Delivery, Exchange, Refusal},
+    exchange::{Delivery, Exchange, Line, Next, Refusal},
     extensions::{
         Extensions,
         api::{self, ExtensionHeaders, Route},
@@ -62,10 +73,8 @@ pub(super) async fn serve(
             if !admits(admission, &stream).await {
                 return;
             }
-            let mut connection =
-                Connection { stream, connected, extensions, generation, input: Vec::new(), start: 0 };
             // A broken connection is the runtime's affair; the driver sees its process end.
-            let _ = connection.run().await;
+            let _ = serve_connection(stream, connected, extensions, generation).await;
         });
     }
 }
@@ -120,8 +129,65 @@ impl Drop for Connected {
     }
 }
 
-struct Connection {
+/// Serves one connection to its end.
+async fn serve_connection(
     stream: TcpStream,
+    connected: Connected,
+    extensions: Arc<Extensions>,
+    generation: u64,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (reader, writer) = stream.into_split();
+    let wire = Arc::new(Wire { writer, held: Mutex::default(), has_sent: AtomicBool::new(false) });
+    let line: Arc<dyn Line> = Arc::<Wire>::clone(&wire);
+    let mut connection =
+        Connection { reader, wire, line, connected, extensions, generation, input: Vec::new(), start: 0 };
+    let served = connection.run().await;
+    connection.connected.exchange.stop_waiting(&connection.line);
+    served
+}
+
+/// The side of a connection that is written to: by the task that serves it, and by whoever has a call
+/// for the runtime that waits on it.
+#[derive(Debug)]
+struct Wire {
+    writer: OwnedWriteHalf,
+    /// An answer that travels with what is written next.
+    held: Mutex<Vec<u8>>,
+    /// The call that the runtime waited for was sent without the task that serves the connection.
+    has_sent: AtomicBool,
+}
+
+impl Wire {
+    /// Bytes with what was held before them.
+    fn with_held(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        if held.is_empty() {
+            return bytes;
+        }
+        held.extend_from_slice(&bytes);
+        held
+    }
+}
+
+impl Line for Wire {
+    fn send(&self, delivery: &Delivery) -> Bytes {
+        let bytes = self.with_held(whole_call(delivery));
+        // Before the runtime can answer.
+        self.has_sent.store(true, Ordering::Release);
+        let sent = self.writer.try_write(&bytes).unwrap_or(0);
+        if sent < bytes.len() {
+            self.has_sent.store(false, Ordering::Release);
+        }
+        Bytes::from(bytes).slice(sent..)
+    }
+}
+
+struct Connection {
+    reader: OwnedReadHalf,
+    wire: Arc<Wire>,
+    /// The same.
+    line: Arc<dyn Line>,
     connected: Connected,
     extensions: Arc<Extensions>,
     generation: u64,
@@ -157,10 +223,9 @@ enum Body {
 
 impl Connection {
     async fn run(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
         while let Some(head) = self.head().await? {
             if head.expects_continue {
-                self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                self.send(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
             }
             if head.response_mode.is_some() && self.stream(&head).await? {
                 if head.close {
@@ -184,7 +249,7 @@ impl Connection {
             self.start = 0;
         }
         self.input.reserve(8192);
-        Ok(self.stream.read_buf(&mut self.input).await? > 0)
+        Ok(self.reader.read_buf(&mut self.input).await? > 0)
     }
 
     async fn head(&mut self) -> io::Result<Option<Head>> {
@@ -271,7 +336,9 @@ impl Connection {
         let answered = match (head.method.as_str(), &path[..]) {
             ("GET", ["2018-06-01", "runtime", "invocation", "next"]) => {
                 return match self.next().await? {
-                    Some(Ok(delivery)) => self.deliver(delivery).await,
+                    Some(Ok(Some(Next::Call(delivery)))) => self.deliver(delivery).await,
+                    Some(Ok(Some(Next::Rest(rest)))) => self.send_slice(&rest).await,
+                    Some(Ok(None)) => Ok(()),
                     Some(Err(refusal)) => self.refuse(refusal).await,
                     None => Err(io::ErrorKind::ConnectionAborted.into()),
                 };
@@ -304,7 +371,13 @@ impl Connection {
             }
         };
         match answered {
-            Ok(()) => self.write("202 Accepted", "application/json", b"{\"status\":\"OK\"}\n").await,
+            Ok(()) if !head.close && self.asks_again() => {
+                // Who asks for the next call in the same breath hears of both at once.
+                let answer = response("202 Accepted", "application/json", ACCEPTED);
+                self.wire.held.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&answer);
+                Ok(())
+            }
+            Ok(()) => self.write("202 Accepted", "application/json", ACCEPTED).await,
             Err(refusal) => self.refuse(refusal).await,
         }
     }
@@ -319,7 +392,7 @@ impl Connection {
                 tokio::select! {
                     biased;
                     answer = &mut answer => break answer,
-                    read = self.stream.read_buf(&mut self.input) => {
+                    read = self.reader.read_buf(&mut self.input) => {
                         if read? == 0 || self.input.len() > LONGEST_HEAD {
                             return Err(io::ErrorKind::ConnectionAborted.into());
                         }
@@ -336,20 +409,25 @@ impl Connection {
             answer.body.len(),
             answer.body
         );
-        self.stream.write_all(answer.as_bytes()).await
+        self.send(answer.into_bytes()).await
     }
 
-    /// Waits for a call, or for the runtime to go away.
-    async fn next(&mut self) -> io::Result<Option<Result<Delivery, Refusal>>> {
-        let call = self.connected.exchange.next(self.generation);
+    /// Waits for a call, or for the runtime to go away; for nothing more when the call has been sent by
+    /// somebody else.
+    async fn next(&mut self) -> io::Result<Option<Result<Option<Next>, Refusal>>> {
+        let call = self.connected.exchange.next(self.generation, &self.line);
         tokio::pin!(call);
         loop {
             tokio::select! {
                 biased;
-                delivery = &mut call => return Ok(Some(delivery)),
-                read = self.stream.read_buf(&mut self.input) => {
+                next = &mut call => return Ok(Some(next.map(Some))),
+                read = self.reader.read_buf(&mut self.input) => {
                     // A client may send its next request early, but not without end.
-                    if read? == 0 || self.input.len() > LONGEST_HEAD {
+                    let read = read?;
+                    if read > 0 && self.wire.has_sent.swap(false, Ordering::AcqRel) {
+                        return Ok(Some(Ok(None)));
+                    }
+                    if read == 0 || self.input.len() > LONGEST_HEAD {
                         return Ok(None);
                     }
                 }
@@ -358,32 +436,41 @@ impl Connection {
     }
 
     async fn deliver(&mut self, delivery: Delivery) -> io::Result<()> {
-        let mut head = String::with_capacity(640);
-        head.push_str("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: ");
-        head.push_str(&delivery.request_id);
-        head.push_str("\r\nLambda-Runtime-Deadline-Ms: ");
-        head.push_str(&delivery.deadline_ms.to_string());
-        head.push_str("\r\nLambda-Runtime-Invoked-Function-Arn: ");
-        head.push_str(&delivery.invoked_arn);
-        if !delivery.trace_id.is_empty() {
-            head.push_str("\r\nLambda-Runtime-Trace-Id: ");
-            head.push_str(&delivery.trace_id);
-        }
-        if let Some(context) = &delivery.client_context {
-            head.push_str("\r\nLambda-Runtime-Client-Context: ");
-            // JSON may be spread over lines, a header may not.
-            head.push_str(&context.replace(['\r', '\n'], " "));
-        }
-        head.push_str("\r\nContent-Length: ");
-        head.push_str(&delivery.payload.len().to_string());
-        head.push_str("\r\n\r\n");
-        let mut head = head.into_bytes();
         if delivery.payload.len() <= 65_536 {
-            head.extend_from_slice(&delivery.payload);
-            return self.stream.write_all(&head).await;
+            return self.send(whole_call(&delivery)).await;
         }
-        self.stream.write_all(&head).await?;
-        self.stream.write_all(&delivery.payload).await
+        self.send(call_head(&delivery)).await?;
+        self.send_slice(&delivery.payload).await
+    }
+
+    /// Whether the next request for a call is here already.
+    fn asks_again(&self) -> bool {
+        let unread = &self.input[self.start..];
+        unread.starts_with(b"GET /2018-06-01/runtime/invocation/next ")
+            && find(
+                unread, b"
+
+",
+            )
+            .is_some()
+    }
+
+    async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {
+        self.send_slice(&self.wire.with_held(bytes)).await
+    }
+
+    /// The same for bytes that nothing may stand before.
+    async fn send_slice(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.wire.writer.try_write(bytes) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wire.writer.writable().await?
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
@@ -410,14 +497,52 @@ impl Connection {
     }
 
     async fn write(&mut self, status: &str, content_type: &str, body: &[u8]) -> io::Result<()> {
-        let mut answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
-        answer.extend_from_slice(body);
-        self.stream.write_all(&answer).await
+        self.send(response(status, content_type, body)).await
     }
+}
+
+/// The body that answers what was accepted.
+const ACCEPTED: &[u8] = b"{\"status\":\"OK\"}\n";
+
+fn response(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut response = head.into_bytes();
+    response.extend_from_slice(body);
+    response
+}
+
+/// The answer to `/next` with this call, without the event.
+fn call_head(delivery: &Delivery) -> Vec<u8> {
+    let mut head = String::with_capacity(640);
+    head.push_str("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: ");
+    head.push_str(&delivery.request_id);
+    head.push_str("\r\nLambda-Runtime-Deadline-Ms: ");
+    head.push_str(&delivery.deadline_ms.to_string());
+    head.push_str("\r\nLambda-Runtime-Invoked-Function-Arn: ");
+    head.push_str(&delivery.invoked_arn);
+    if !delivery.trace_id.is_empty() {
+        head.push_str("\r\nLambda-Runtime-Trace-Id: ");
+        head.push_str(&delivery.trace_id);
+    }
+    if let Some(context) = &delivery.client_context {
+        head.push_str("\r\nLambda-Runtime-Client-Context: ");
+        // JSON may be spread over lines, a header may not.
+        head.push_str(&context.replace(['\r', '\n'], " "));
+    }
+    head.push_str("\r\nContent-Length: ");
+    head.push_str(&delivery.payload.len().to_string());
+    head.push_str("\r\n\r\n");
+    head.into_bytes()
+}
+
+/// The same with the event.
+fn whole_call(delivery: &Delivery) -> Vec<u8> {
+    let mut call = call_head(delivery);
+    call.extend_from_slice(&delivery.payload);
+    call
 }
 
 fn too_large(limit: u64) -> (&'static str, String, &'static str) {
@@ -510,188 +635,4 @@ fn extension_headers(head: &str) -> ExtensionHeaders {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::extensions::FunctionIdentity, *};
-
-    /// Those of a function, none of which has registered.
-    pub(super) fn extensions_of(exchange: &Exchange) -> Arc<Extensions> {
-        let function = FunctionIdentity {
-            name: "f".into(),
-            version: "$LATEST".into(),
-            handler: "app.handler".into(),
-            account: "123456789012".into(),
-        };
-        Arc::new(Extensions::new(function, exchange.events()))
-    }
-
-    /// Sends bytes to the API of an environment that has one call waiting, and gives back what
-    /// the API said until it closed.
-    async fn check(request: &[u8]) -> String {
-        let (exchange, mut events) = Exchange::new();
-        exchange.offer(Delivery {
-            request_id: "id-1".into(),
-            payload: Bytes::from_static(b"{\"a\":1}"),
-            invoked_arn: "arn:f".into(),
-            client_context: Some("{\n\"custom\":{}}".into()),
-            trace_id: "Root=1".into(),
-            deadline_ms: 17,
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let exchange = Arc::new(exchange);
-        let extensions = extensions_of(&exchange);
-        let server = tokio::spawn(serve(listener, exchange, extensions, Admission::Everybody));
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(request).await.expect("written");
-        stream.shutdown().await.expect("shut down");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        server.abort();
-        while let Ok(event) = events.try_recv() {
-            answer.push_str(&format!("[{event:?}]\n"));
-        }
-        answer.replace('\r', "")
-    }
-
-    const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
-
-    #[tokio::test]
-    async fn a_call_and_its_answer() {
-        let answer =
-            "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nContent-Length: 2\r\n\r\nok";
-        insta::assert_snapshot!(check(format!("{NEXT}{answer}").as_bytes()).await, @r#"
-        HTTP/1.1 200 OK
-        Content-Type: application/json
-        Lambda-Runtime-Aws-Request-Id: id-1
-        Lambda-Runtime-Deadline-Ms: 17
-        Lambda-Runtime-Invoked-Function-Arn: arn:f
-        Lambda-Runtime-Trace-Id: Root=1
-        Lambda-Runtime-Client-Context: { "custom":{}}
-        Content-Length: 7
-
-        {"a":1}HTTP/1.1 202 Accepted
-        Content-Type: application/json
-        Content-Length: 16
-
-        {"status":"OK"}
-        [Asked]
-        [Answered(b"ok")]
-        "#);
-    }
-
-    #[tokio::test]
-    async fn a_chunked_answer() {
-        let answer = "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n\
-            Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nTrailer: t\r\n\r\n";
-        let said = check(format!("{NEXT}{answer}").as_bytes()).await;
-        assert!(said.ends_with("{\"status\":\"OK\"}\n[Asked]\n[Answered(b\"abcde\")]\n"), "{said}");
-    }
-
-    #[tokio::test]
-    async fn a_listener_that_fails_is_not_asked_without_end() {
-        // Bound, but not listening: each accept fails at once, as it does without free descriptors.
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
-        let broken = std::os::fd::AsFd::as_fd(&socket).try_clone_to_owned().expect("a copy");
-        let broken = TcpListener::from_std(broken.into()).expect("a listener");
-        let (mut accepting, mut polls) = (Box::pin(accept(&broken)), 0);
-        let counted = std::future::poll_fn(|context| {
-            polls += 1;
-            accepting.as_mut().poll(context)
-        });
-        assert!(tokio::time::timeout(3 * ACCEPT_PAUSE, counted).await.is_err());
-        assert!(polls < 20, "{polls}");
-    }
-
-    #[tokio::test]
-    async fn what_is_not_allowed_is_refused_in_aws_s_words() {
-        let post = |path: &str, length: u64| {
-            format!("POST /2018-06-01/runtime/{path} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n")
-        };
-        insta::assert_snapshot!(check(post("invocation/id-1/response", 0).as_bytes()).await, @r#"
-        HTTP/1.1 403 Forbidden
-        Content-Type: application/json
-        Content-Length: 81
-
-        {"errorMessage":"Invalid state transition","errorType":"InvalidStateTransition"}
-        "#);
-        let other = check(format!("{NEXT}{}", post("invocation/other/response", 0)).as_bytes()).await;
-        assert!(other.contains("400 Bad Request"), "{other}");
-        assert!(
-            other.contains(r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#),
-            "{other}"
-        );
-        let mut large =
-            format!("{NEXT}{}", post("invocation/id-1/response", SYNC_RESPONSE_BYTES + 1)).into_bytes();
-        large.resize(large.len() + SYNC_RESPONSE_BYTES as usize + 1, b'x');
-        let large = check(&large).await;
-        assert!(large.contains("413 Request Entity Too Large"), "{large}");
-        assert!(large.ends_with("[Asked]\n[TooLarge]\n"), "{large}");
-        assert!(check(b"GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 404 Not Found"));
-        assert_eq!(check(b"nonsense\r\n\r\n").await, "");
-    }
-
-    async fn check_extension(request: &str, headers: &str, body: &str) -> String {
-        let length = body.len();
-        let request = format!("{request} HTTP/1.1\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
-        let answer = check(request.as_bytes()).await;
-        let mut answer: Vec<&str> = answer.lines().collect();
-        answer.retain(|line| !line.starts_with("Content-") && !line.is_empty());
-        answer.join("\n")
-    }
-
-    #[tokio::test]
-    async fn an_internal_extension_registers() {
-        let register = "POST /2020-01-01/extension/register";
-        let name = "Lambda-Extension-Name: inner\r\nLambda-Extension-Accept-Feature: x, accountId\r\n";
-        let answer = check_extension(register, name, r#"{"events": ["INVOKE"]}"#).await;
-        let id = answer.lines().find_map(|line| line.strip_prefix("Lambda-Extension-Identifier: "));
-        let id = id.expect("an identifier").to_owned();
-        insta::assert_snapshot!(answer.replace(&id, "<id>"), @r#"
-        HTTP/1.1 200 OK
-        Lambda-Extension-Identifier: <id>
-        {"functionName":"f","functionVersion":"$LATEST","handler":"app.handler","accountId":"123456789012"}
-        [Extensions]
-        "#);
-    }
-
-    #[tokio::test]
-    async fn extensions_are_refused_in_aws_s_words() {
-        let register = "POST /2020-01-01/extension/register";
-        let next = "GET /2020-01-01/extension/event/next";
-        let (init, exit) = ("POST /2020-01-01/extension/init/error", "POST /2020-01-01/extension/exit/error");
-        let name = "Lambda-Extension-Name: inner\r\n";
-        let id = "Lambda-Extension-Identifier: 11111111-2222-3333-4444-555555555555\r\n";
-        let error_type = format!("{id}Lambda-Extension-Function-Error-Type: Extension.X\r\n");
-        let mut all = Vec::new();
-        for (request, headers, body) in [
-            (register, "", "{}"),
-            (register, name, ""),
-            (register, name, r#"{"configurationKeys": ["a"]}"#),
-            (register, name, r#"{"events": ["OTHER"]}"#),
-            (register, name, r#"{"events": ["SHUTDOWN"]}"#),
-            (next, "", ""),
-            (next, "Lambda-Extension-Identifier: x\r\n", ""),
-            (next, id, ""),
-            (init, id, ""),
-            (init, &error_type, ""),
-            (exit, &error_type, ""),
-        ] {
-            let answer = check_extension(request, headers, body).await;
-            all.push(answer.replace("HTTP/1.1 403 Forbidden\n", ""));
-        }
-        insta::assert_snapshot!(all.join("\n"), @r#"
-        {"errorMessage":"Empty extension name","errorType":"Extension.InvalidExtensionName"}
-        {"errorMessage":"unexpected end of JSON input","errorType":"InvalidRequestFormat"}
-        {"errorMessage":"configurationKeys are deprecated; use environment variables instead","errorType":"InvalidRequestFormat"}
-        {"errorMessage":"OTHER: ErrorInvalidEventType","errorType":"Extension.InvalidEventType"}
-        {"errorMessage":"SHUTDOWN: ShutdownEventNotSupportedForInternalExtension","errorType":"Extension.InvalidEventType"}
-        {"errorMessage":"Missing Lambda-Extension-Identifier header","errorType":"Extension.MissingExtensionIdentifier"}
-        {"errorMessage":"Invalid Lambda-Extension-Identifier","errorType":"Extension.InvalidExtensionIdentifier"}
-        {"errorMessage":"Unknown extension 11111111-2222-3333-4444-555555555555","errorType":"Extension.UnknownExtensionIdentifier"}
-        {"errorMessage":"Lambda-Extension-Function-Error-Type not found","errorType":"Extension.MissingHeader"}
-        {"errorMessage":"Unknown Lambda-Extension-Identifier","errorType":"Extension.UnknownExtensionIdentifier"}
-        {"errorMessage":"Unknown Lambda-Extension-Identifier","errorType":"Extension.UnknownExtensionIdentifier"}
-        "#);
-    }
-}
+mod tests;

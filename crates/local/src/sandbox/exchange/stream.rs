@@ -169,7 +169,7 @@ mod tests {
         let (responder, listener) = Responder::new();
         exchange.stream_to(responder);
         exchange.offer(delivery());
-        exchange.next(0).await.expect("a call");
+        super::super::tests::next(&exchange, 0).await.expect("a call");
         (exchange, events, listener)
     }
 
