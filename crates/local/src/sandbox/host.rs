@@ -23,6 +23,7 @@ use super::{
     extensions::external_names,
     image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
+    platform_event::Initialization,
     runtime_api::Admission,
     variables::{Contact, Outside, Place, of_extensions, variables},
 };
@@ -196,6 +197,7 @@ impl Host {
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
         log_stream: String,
+        initialization: Initialization,
     ) -> Result<Furnished, SandboxError> {
         if spec.network == Network::None && !self.means.network {
             return Err(SandboxError::NoOwnNetwork);
@@ -211,6 +213,7 @@ impl Host {
                 bind.await.map_err(start("open a port on 127.0.0.1"))?
             }
         };
+        let contact = Contact { log_stream, runtime_api, initialization };
         let image = match &self.images {
             Some(images) => images.root(spec.runtime).await,
             None => None,
@@ -219,7 +222,6 @@ impl Host {
         // Off the async threads: files are written, and a fork copies the server's page tables.
         let task = tokio::task::spawn_blocking(move || {
             let extensions = external_names(spec.opt.as_deref());
-            let contact = Contact { log_stream, runtime_api };
             let (launched, entrypoint) = host.launch(&spec, image, &extensions, &contact)?;
             Ok::<_, SandboxError>((launched, entrypoint, extensions))
         });
@@ -319,15 +321,16 @@ impl Host {
         }
     }
 
-    /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
-    /// where a message ends; in the same pipe as all the rest they keep their place in it.
+    /// The variables of a runtime client. Python's, when it is not ours, takes a descriptor for frames,
+    /// which mark where a message ends; in the same pipe as all the rest they keep their place in it.
     fn environment(
         &self,
+        spec: &EnvironmentSpec,
         ground: &Ground<'_>,
         mut variables: BTreeMap<String, String>,
     ) -> Vec<(String, String)> {
         let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
-        if !ours {
+        if matches!(spec.runtime, FunctionRuntime::Python(_)) && !ours {
             variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
         }
         variables.into_iter().collect()
@@ -364,7 +367,7 @@ impl Host {
             }
         }
         let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
-        let environment = self.environment(ground, variables(spec, contact, &place));
+        let environment = self.environment(spec, ground, variables(spec, contact, &place));
         let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint };
         Ok((command, temporary))
     }
@@ -407,7 +410,7 @@ impl Host {
         Command {
             program,
             arguments,
-            environment: self.environment(ground, variables(spec, contact, &place)),
+            environment: self.environment(spec, ground, variables(spec, contact, &place)),
             directory: "/var/task".into(),
             entrypoint,
         }

@@ -24,7 +24,9 @@ use self::{
     environment::Environment,
     exchange::Responder,
     host::Host,
+    platform_event::Initialization,
     pool::{Acquired, Key, Pool},
+    ready::Wishes,
 };
 use crate::interpreters::{Interpreters, NoInterpreter};
 
@@ -59,6 +61,7 @@ mod memory;
 mod peer;
 mod platform_event;
 mod pool;
+mod ready;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
@@ -74,6 +77,7 @@ pub use image::{ImageSource, NoRegistry, RootFileSystem};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use log_format::{LogFormat, LogLevel};
+pub use ready::{NotReady, Ready};
 pub use streaming::{Completion, ResponseBody, Streaming};
 pub use variables::log_group;
 
@@ -310,6 +314,7 @@ pub struct Sandbox {
 struct Shared {
     host: Arc<Host>,
     pool: Pool,
+    wishes: Wishes,
     keep_idle: Duration,
     stop: watch::Sender<bool>,
 }
@@ -333,10 +338,12 @@ impl Sandbox {
                 (tuning.client, tuning.root),
             )),
             pool: Pool::new(tuning.most_environments, tuning.patience),
+            wishes: Wishes::default(),
             keep_idle: tuning.keep_idle,
             stop: watch::Sender::new(false),
         });
         tokio::spawn(sweep(Arc::downgrade(&shared)));
+        tokio::spawn(ready::keep(Arc::downgrade(&shared), shared.wishes.changed()));
         tokio::spawn(hold_still(Arc::downgrade(&shared), shared.pool.rested()));
         Arc::new(Self { shared })
     }
@@ -383,6 +390,19 @@ impl Sandbox {
         self.shared.end(self.shared.pool.retire(function_arn, Some(version), Some(revision))).await;
     }
 
+    /// Keeps so many environments of these ready for calls, in place of what was asked for before.
+    pub fn keep_ready(&self, wanted: Vec<(Arc<EnvironmentSpec>, usize)>) {
+        let floors = wanted.iter().map(|(spec, count)| (Key::of(spec), *count)).collect();
+        self.shared.pool.set_floors(floors);
+        self.shared.wishes.replace(wanted);
+    }
+
+    /// What is ready of it.
+    pub fn ready(&self, spec: &EnvironmentSpec) -> Ready {
+        let key = Key::of(spec);
+        Ready { count: self.shared.pool.ready(&key), missing: self.shared.wishes.fault(&key) }
+    }
+
     /// Ends every environment, busy ones too, and waits until nothing of them is left. Later
     /// calls are refused.
     pub async fn shutdown(&self) {
@@ -416,7 +436,7 @@ impl Shared {
             Acquired::Warm(mut environment) => {
                 if environment.has_died() {
                     environment.end().await;
-                    Environment::start(&self.host, spec).await?
+                    Environment::start(&self.host, spec, Initialization::OnDemand).await?
                 } else {
                     environment
                 }
@@ -425,7 +445,7 @@ impl Shared {
                 if let Some(evicted) = evicted {
                     evicted.end().await;
                 }
-                Environment::start(&self.host, spec).await?
+                Environment::start(&self.host, spec, Initialization::OnDemand).await?
             }
         };
         let streams = responder.is_some();

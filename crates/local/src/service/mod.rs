@@ -28,6 +28,7 @@ mod objects;
 mod packages;
 mod pattern;
 mod policies;
+mod provisioning;
 mod routes;
 mod settings;
 mod settings_error;
@@ -74,6 +75,7 @@ pub(crate) use objects::{
 };
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
+pub(crate) use provisioning::Provisioning;
 pub(crate) use routes::Routes;
 pub(crate) use settings_error::SettingsError;
 pub(crate) use streaming::{InvokedStreaming, StreamedEnd};
@@ -103,6 +105,7 @@ pub(crate) struct Cloud {
     /// Events that were accepted and have not ended.
     pub(crate) events: EventQueue,
     pub(crate) url_owners: UrlOwners,
+    pub(crate) provisioning: Provisioning,
 }
 
 impl Cloud {
@@ -128,11 +131,13 @@ impl Cloud {
             routes: Routes::default(),
             events,
             url_owners: UrlOwners::default(),
+            provisioning: Provisioning::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);
         }
         EventQueue::start(&cloud);
+        Provisioning::start(&cloud);
         Ok(cloud)
     }
 

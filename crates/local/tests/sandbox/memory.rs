@@ -114,7 +114,9 @@ def handler(event, context):
     let mut function = lab.function(runtime, code);
     function.spec.memory_mb = 160;
     function.spec.timeout = Duration::from_secs(60);
-    assert_eq!(function.value("6").await, json!([0, 0, 0, 0, 0, 0]));
+    let outcome = function.call("6").await;
+    assert_eq!(outcome.payload, "[0, 0, 0, 0, 0, 0]", "{}", show(&outcome));
+    assert!((64..130).contains(&outcome.report.max_memory_mb), "{}", outcome.report.max_memory_mb);
 }
 
 const FILLER: &str = "
