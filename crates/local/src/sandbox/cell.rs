@@ -172,7 +172,7 @@ impl Cell {
             Some((own, most)) => own > most,
             None => {
                 let most = u64::from(memory_mb) << 10;
-                own_kb > most && memory::shared_out(self.pid).is_none_or(|own_kb| own_kb > most)
+                own_kb > most && memory::own(self.pid).is_none_or(|own_kb| own_kb > most)
             }
         }
     }

@@ -213,6 +213,7 @@ impl Host {
                 bind.await.map_err(start("open a port on 127.0.0.1"))?
             }
         };
+        let contact = Contact { log_stream, runtime_api, initialization };
         let image = match &self.images {
             Some(images) => images.root(spec.runtime).await,
             None => None,

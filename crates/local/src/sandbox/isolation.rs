@@ -33,8 +33,6 @@ pub enum FeatureState {
     Given,
     /// This host does not permit it, or process mode was asked for.
     Lacking,
-    /// No host has it yet: it is not built.
-    NotBuilt,
 }
 
 /// What this host gives and what it does not.
@@ -50,11 +48,6 @@ impl IsolationReport {
     /// The features that this host lacks.
     pub fn missing(&self) -> impl Iterator<Item = &IsolationFeature> {
         self.features.iter().filter(|feature| feature.state == FeatureState::Lacking)
-    }
-
-    /// The features that no host has yet.
-    pub fn not_built(&self) -> impl Iterator<Item = &IsolationFeature> {
-        self.features.iter().filter(|feature| feature.state == FeatureState::NotBuilt)
     }
 }
 
@@ -381,7 +374,7 @@ mod tests {
             network: true,
         };
         let report = all.report(None);
-        assert_eq!((report.missing().count(), report.not_built().count()), (0, 0));
+        assert_eq!(report.missing().count(), 0);
     }
 
     #[test]

@@ -1,34 +1,53 @@
 //! How much memory an environment uses, read from `/proc`.
 //!
-//! Owns the measure behind `Max Memory Used`: the sum of the peak resident sizes of the
-//! environment's processes. Pages that a forked child shares with its parent count twice.
+//! Owns the measure behind `Max Memory Used`: the peak resident size of a process that is alone, and
+//! of several what they hold together, with what they share counted once.
 
 /// Memory of all descendants of a keeper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// The most that each has ever held, added up, in KB.
+    /// The most that they have held, as far as it can be told now, in KB.
     pub(super) peak_kb: u64,
     /// What they hold now that is neither a file's nor shared, in KB.
     pub(super) own_kb: u64,
 }
 
+/// More processes than these are not asked what they share: it costs the kernel a walk through the
+/// memory of each.
+const MOST_ASKED: usize = 64;
+
 /// The sum over all descendants of a keeper, or nothing where `/proc` does not tell.
 pub(super) fn usage(keeper: i32) -> Option<Usage> {
-    let mut sum = Usage::default();
-    for pid in descendants(keeper)? {
+    let all = descendants(keeper)?;
+    let (mut sum, mut largest, mut files) = (Usage::default(), 0, 0);
+    for pid in &all {
         let status = fs_err::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        sum.peak_kb += field(&status, "VmHWM:").unwrap_or_default();
+        let peak = field(&status, "VmHWM:").unwrap_or_default();
+        sum.peak_kb += peak;
         sum.own_kb += field(&status, "RssAnon:").unwrap_or_default();
+        largest = largest.max(peak);
+        files = files.max(field(&status, "RssFile:").unwrap_or_default());
+    }
+    if (2..=MOST_ASKED).contains(&all.len())
+        && let Some(own) = shared_out(&all)
+    {
+        // The files of an environment are one Python's, most of them mapped by all of its processes.
+        sum.peak_kb = largest.max(own + files);
     }
     (sum.peak_kb > 0).then_some(sum)
 }
 
-/// What all descendants of a keeper hold of their own, in KB, with what several of them share shared
-/// out among them; nothing where `/proc` does not tell. Costs the kernel a walk through their memory.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has cells that ask"))]
-pub(super) fn shared_out(keeper: i32) -> Option<u64> {
+/// What these processes hold of their own, in KB, with what several of them share counted once.
+fn shared_out(pids: &[i32]) -> Option<u64> {
     let own = |pid| field(&fs_err::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss_Anon:");
-    descendants(keeper)?.into_iter().filter_map(own).reduce(|sum, kb| sum + kb)
+    pids.iter().filter_map(own).reduce(|sum, kb| sum + kb)
+}
+
+/// What all descendants of a keeper hold of their own, in KB, with what several of them share counted
+/// once; nothing where `/proc` does not tell.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has cells that ask"))]
+pub(super) fn own(keeper: i32) -> Option<u64> {
+    shared_out(&descendants(keeper)?)
 }
 
 /// The processes that a keeper and its descendants have started.

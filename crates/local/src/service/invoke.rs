@@ -129,6 +129,11 @@ impl Cloud {
                 move |store| unpack(store, &settings)
             })
             .await?;
+        // Of the versions only `$LATEST` has the function's tags.
+        let network = match record.version {
+            None => network_of(&record.tags)?,
+            Some(_) => self.network(scope, &record.name).await?,
+        };
         let spec = EnvironmentSpec {
             region: scope.region.clone(),
             account: scope.account.clone(),
@@ -149,7 +154,7 @@ impl Cloud {
             variables: settings.variables.clone().unwrap_or_default(),
             task: task.path().to_owned(),
             opt: opt.as_ref().map(|tree| tree.path().to_owned()),
-            network: self.network(scope, &record.name).await?,
+            network,
         };
         let prepared = Arc::new(Prepared {
             settings: settings.id.clone(),

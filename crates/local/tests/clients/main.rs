@@ -11,6 +11,7 @@ mod function_urls;
 mod images;
 mod lambda_configs;
 mod neighbours;
+mod network;
 mod provided;
 mod s3;
 mod sdk;

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
-    process::Command,
     sync::Arc,
 };
 
@@ -14,7 +13,7 @@ use layercake_core::target::Runtime;
 use layercake_local::sandbox::{Call, Isolation, Tuning};
 use serde_json::{Value, json};
 
-use crate::support::{Lab, interpreters, newest, runtimes, show};
+use crate::support::{Lab, newest, runtimes, show};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environment_variables_are_lambda_s() {
@@ -318,26 +317,26 @@ async fn the_memory_figure_is_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_environment_has_a_session_keyring_of_its_own() {
+async fn nobody_s_keys_are_seen_or_reached() {
     // keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, do not create)
-    let ask = "import ctypes, os\n\
-        call = {'x86_64': 250, 'aarch64': 219}[os.uname().machine]\n\
-        serial = ctypes.CDLL(None).syscall(call, 0, ctypes.c_int(-3), 0)\n";
-    let python = interpreters().for_runtime(newest()).expect("a Python").executable.clone();
-    let outside = Command::new(python).args(["-c", &format!("{ask}print(serial)")]).output().expect("python");
-    let outside = String::from_utf8(outside.stdout).expect("UTF-8").trim().parse::<i64>().expect("a number");
-    if outside < 0 {
-        // A container that forbids keyrings: there is nothing to inherit.
-        return;
-    }
+    let code = "
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def handler(event, context):
+    call = {'x86_64': 250, 'aarch64': 219}[os.uname().machine]
+    answer = libc.syscall(call, 0, ctypes.c_int(-3), 0)
+    keys = open('/proc/keys').read().splitlines() if os.path.exists('/proc/keys') else []
+    return [answer, errno.errorcode[ctypes.get_errno()], [key for key in keys if key.split()[0] in event]]
+";
+    let outside = std::fs::read_to_string("/proc/keys").unwrap_or_default();
+    let outside: Vec<_> = outside.lines().filter_map(|line| line.split_whitespace().next()).collect();
     for isolation in [Isolation::Best, Isolation::ProcessOnly] {
         let lab = Lab::with(isolation, Tuning::default());
-        let code = format!("{ask}def handler(event, context):\n    return serial\n");
-        let mut serials = vec![outside];
-        for _ in 0..2 {
-            let serial = lab.function(newest(), &code).value("{}").await.as_i64().expect("a number");
-            assert!(serial > 0 && !serials.contains(&serial), "{serial} among {serials:?}");
-            serials.push(serial);
+        let function = lab.function(newest(), code);
+        let seen = function.value(&json!(outside).to_string()).await;
+        assert_eq!((&seen[0], &seen[1]), (&json!(-1), &json!("EPERM")), "{isolation:?}");
+        if isolation == Isolation::Best {
+            assert_eq!(seen[2], json!([]), "{isolation:?}");
         }
         lab.sandbox.shutdown().await;
     }
