@@ -97,6 +97,11 @@ impl Cloud {
         }
     }
 
+    /// Whether it is a local cloud that ends with this command.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
     /// Ends the local cloud if this process runs it.
     pub(crate) async fn close(self) {
         if let Some(handle) = self.embedded {
@@ -155,7 +160,7 @@ impl Cloud {
 }
 
 /// The folder of the local cloud at the default address, if there is one.
-async fn served_by_default() -> Option<Utf8PathBuf> {
+pub(crate) async fn served_by_default() -> Option<Utf8PathBuf> {
     let health = ask(DEFAULT_ADDRESS.parse().ok()?).await?;
     (health.presence == Presence::Serving.as_str()).then(|| health.data.into())
 }

@@ -10,9 +10,11 @@ mod check;
 mod cloud;
 mod credentials;
 mod diff;
+mod doctor;
 mod down;
 mod error;
 mod inputs;
+mod invoke;
 mod journals;
 mod local;
 mod lock;
@@ -58,6 +60,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
         match arguments.command {
             Command::Up(up) => up::run(&common, *up, ui).await,
             Command::Down(down) => down::run(&common, down, ui).await,
+            Command::Invoke(invoke) => invoke::run(&common, invoke, ui).await,
             Command::Build(build) => build::run(&common, *build, ui).await,
             Command::Lock(lock) => lock::run(&common, *lock, ui).await,
             Command::Check(check) => check::run(&common, check, ui).await,
@@ -65,6 +68,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
             Command::Diff(diff) => diff::run(&common, diff, ui).await,
             Command::Cache(cache) => cache::run(&common, cache, ui).await,
             Command::Local(local) => local::run(&common, &local, ui).await,
+            Command::Doctor(doctor) => doctor::run(&common, &doctor, ui).await,
         }
     });
     // Work that runs on other threads must not hold the process when the command is over.

@@ -7,6 +7,7 @@
 //! Never knows whether the endpoint is AWS or the local cloud: the two differ by [`Destination`],
 //! which is configuration. Never prints.
 
+mod call;
 mod code;
 mod destination;
 mod destroy;
@@ -18,6 +19,7 @@ mod layer;
 mod role;
 mod signed;
 
+pub use call::{CallKind, Called, FunctionCall, call};
 pub use code::{Route, route_for};
 pub use destination::{Credentials, Destination, Endpoint};
 pub use destroy::{Undone, destroy};

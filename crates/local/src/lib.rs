@@ -11,6 +11,7 @@ pub mod interpreters;
 mod running;
 pub mod sandbox;
 mod service;
+mod space;
 mod store;
 
 use std::{
@@ -30,6 +31,7 @@ pub use access::{Access, AccessError, AccessKey, Exposure, Signatures};
 pub use api::Health;
 pub use interpreters::Interpreters;
 pub use running::{ask, find_running};
+pub use space::free_space;
 pub use store::{ServerRecord, StoreError};
 
 use crate::{

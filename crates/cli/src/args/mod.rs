@@ -3,6 +3,8 @@
 mod build;
 mod cache;
 mod check;
+mod doctor;
+mod invoke;
 mod lock;
 mod show;
 
@@ -16,6 +18,8 @@ use layercake_core::{
 pub(crate) use build::{Build, LayerOptions};
 pub(crate) use cache::{Cache, CacheCommand, Removal};
 pub(crate) use check::Check;
+pub(crate) use doctor::Doctor;
+pub(crate) use invoke::Invoke;
 pub(crate) use lock::Lock;
 pub(crate) use show::{Diff, Show};
 
@@ -56,6 +60,8 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Remove everything that `up` made, newest first.
     Down(Down),
+    /// Call a function and print its answer.
+    Invoke(Invoke),
     /// Build a layer's zip from requirements, a project, a lock or wheels.
     Build(Box<Build>),
     /// Write the lock file pylock.toml (PEP 751): versions and hashes for every target asked for.
@@ -70,6 +76,8 @@ pub(crate) enum Command {
     Cache(Cache),
     /// Serve the local cloud for other clients: Lambda, S3, IAM, STS and Logs on one port.
     Local(Local),
+    /// Tell what this machine gives: Pythons, isolation, folders, credentials.
+    Doctor(Doctor),
 }
 
 /// Where the endpoint is.

@@ -55,10 +55,12 @@ mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
+mod survey;
 mod variables;
 
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
+pub use survey::{ControlGroup, Survey, survey};
 pub use variables::log_group;
 
 /// What an execution environment is made from. Two calls with the same function ARN, version and
