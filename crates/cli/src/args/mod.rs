@@ -89,11 +89,12 @@ pub(crate) enum On {
     Aws,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   layercake up examples/pandas
   layercake up examples/pandas --runtime python3.6
   layercake up handler.py --with pandas --event '{\"rows\": 3}'
+  layercake up my-app --watch
   layercake up my-app --on aws --region eu-central-1 --memory 512 --dry-run")]
 pub(crate) struct Up {
     /// Folder with the function's code and its requirements.txt, pylock.toml, uv.lock or pyproject.toml; or one Python file.
@@ -147,6 +148,10 @@ pub(crate) struct Up {
     /// Folder for the journal [default: .layercake beside the app].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state: Option<Utf8PathBuf>,
+    /// Stay, and bring every change of the code live as soon as it is written; the layer is built
+    /// again when the requirements change. Ctrl-C ends it; what was made stays until `down`.
+    #[arg(long, conflicts_with_all = ["dry_run", "json"])]
+    pub(crate) watch: bool,
     /// Print the steps and do nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -156,7 +161,7 @@ pub(crate) struct Up {
 }
 
 /// AWS's settings.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Aws {
     /// AWS region [default: as configured; us-east-1 on the local cloud].
     #[arg(long)]
@@ -167,7 +172,7 @@ pub(crate) struct Aws {
 }
 
 /// The package index's settings.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Index {
     /// Package index to use in place of the public one.
     #[arg(long, value_name = "URL", env = "LAYERCAKE_INDEX_URL", hide_env_values = true)]

@@ -56,13 +56,21 @@ pub(crate) struct Wanted {
 
 /// Reads the app and decides. Nothing is written, nothing is asked over the network.
 pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, CommandError> {
+    prepare_with(arguments, settings, settings.interpreters())
+}
+
+/// The same with these Pythons.
+pub(crate) fn prepare_with(
+    arguments: Up,
+    settings: &Settings,
+    interpreters: Interpreters,
+) -> Result<Wanted, CommandError> {
     let event = event(&arguments.event)?;
     // Both may lie in the app's folder, and are no part of it.
     let others: Vec<_> =
         arguments.state.iter().cloned().chain([settings.cloud_or(None), settings.cache.clone()]).collect();
     let app = App::read_without(&arguments.app, &others)?;
     let path = AppPath::find(&arguments.app)?;
-    let interpreters = settings.interpreters();
     let configuration = stages::configuration(arguments.layer.config.as_deref(), &app.folder)?;
     let target = target(&arguments, &app, &configuration, &interpreters)?;
     let handler = handler(&arguments, &app)?;
