@@ -20,6 +20,7 @@ mod local;
 mod lock;
 mod registry;
 mod settings;
+mod shell;
 mod show;
 mod stages;
 mod ui;
@@ -61,6 +62,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
             Command::Up(up) => up::run(&common, *up, ui).await,
             Command::Down(down) => down::run(&common, down, ui).await,
             Command::Invoke(invoke) => invoke::run(&common, invoke, ui).await,
+            Command::Shell(shell) => shell::run(&common, shell, ui).await,
             Command::Build(build) => build::run(&common, *build, ui).await,
             Command::Lock(lock) => lock::run(&common, *lock, ui).await,
             Command::Check(check) => check::run(&common, check, ui).await,

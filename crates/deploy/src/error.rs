@@ -106,6 +106,20 @@ pub enum DeployError {
         /// What it was asked for.
         qualifier: String,
     },
+    /// The function is made from a container image.
+    #[error("the function `{function}` is made from a container image")]
+    Image {
+        /// The function.
+        function: String,
+    },
+    /// A zip of a function could not be downloaded.
+    #[error("cannot download {what}: {detail}")]
+    Download {
+        /// The zip.
+        what: String,
+        /// What happened.
+        detail: String,
+    },
     /// The function went into a failed state.
     #[error("the function could not be {what}: {reason}")]
     FunctionFailed {
@@ -272,6 +286,8 @@ impl Hint for DeployError {
                 format!("there is {}", names.join(", "))
             }
             Self::NoQualifier { .. } => "leave the qualifier out to call the latest code".to_owned(),
+            Self::Image { .. } => "only functions that were uploaded as a zip can be opened here".to_owned(),
+            Self::Download { .. } => "run the same command again: links are good for ten minutes".to_owned(),
             Self::FunctionFailed { .. } => "mend what the reason names and run the same command again".to_owned(),
             Self::TimedOut { .. } => "run the same command again: it goes on where it was".to_owned(),
             Self::Journal(error) => return error.hint(),

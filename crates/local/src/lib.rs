@@ -32,7 +32,7 @@ pub use api::Health;
 pub use interpreters::Interpreters;
 pub use running::{ask, find_running};
 pub use space::free_space;
-pub use store::{ServerRecord, StoreError};
+pub use store::{ServerRecord, StoreError, unpack_function};
 
 use crate::{
     sandbox::{Isolation, Sandbox, SandboxConfig},

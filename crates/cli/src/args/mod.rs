@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod invoke;
 mod lock;
+mod shell;
 mod show;
 
 use camino::Utf8PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use check::Check;
 pub(crate) use doctor::Doctor;
 pub(crate) use invoke::Invoke;
 pub(crate) use lock::Lock;
+pub(crate) use shell::Shell;
 pub(crate) use show::{Diff, Show};
 
 /// Python dependencies on AWS Lambda: layer, function, test run and clean-up in one command.
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Down(Down),
     /// Call a function and print its answer.
     Invoke(Invoke),
+    /// Open a shell, Python or a command in a function's environment: its files, variables, limits.
+    Shell(Shell),
     /// Build a layer's zip from requirements, a project, a lock or wheels.
     Build(Box<Build>),
     /// Write the lock file pylock.toml (PEP 751): versions and hashes for every target asked for.

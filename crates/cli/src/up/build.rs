@@ -138,25 +138,16 @@ fn build_blocking(
 /// The same when only the code has changed: the layer is the one that there is.
 pub(crate) fn rebuild_code(
     wanted: &Wanted,
-    built: Built,
+    built: &mut Built,
     settings: &Settings,
     ui: &Ui,
-) -> Result<Built, (Built, CommandError)> {
-    let packed = match pack(wanted, &settings.cache) {
-        Ok(code) => code,
-        Err(error) => return Err((built, error)),
-    };
-    let mut built = Built { code: packed, ..built };
-    let checked = built.check_sizes().and_then(|()| match &built.layer {
-        Some(layer) => check(wanted, layer, &built.code, ui, &mut Vec::new()).map(Some),
-        None => Ok(None),
-    });
-    match (checked, &mut built.layer) {
-        (Ok(Some(checks)), Some(layer)) => layer.checks = checks,
-        (Ok(_), _) => {}
-        (Err(error), _) => return Err((built, error)),
+) -> Result<(), CommandError> {
+    built.code = pack(wanted, &settings.cache)?;
+    built.check_sizes()?;
+    if let Some(layer) = &mut built.layer {
+        layer.checks = check(wanted, layer, &built.code, ui, &mut Vec::new())?;
     }
-    Ok(built)
+    Ok(())
 }
 
 fn pack(wanted: &Wanted, cache: &Utf8Path) -> Result<CodeZip, CommandError> {

@@ -5,6 +5,7 @@
 //! for every change.
 
 mod build;
+mod changes;
 mod deploy;
 mod dry_run;
 mod prepare;

@@ -30,7 +30,8 @@ use super::{
     cgroup::{Group, Groups, Limits},
     confine::{self, Confinement, Reach},
     filter,
-    jail::{JailPlan, RuntimeCommand},
+    jail::{JailPlan, RuntimeCommand, Streams},
+    open::Program,
     root::{self, Template},
 };
 
@@ -55,11 +56,11 @@ pub(super) struct Host {
 }
 
 /// A runtime process, decided but for its place.
-struct Command {
-    program: String,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-    directory: Utf8PathBuf,
+pub(super) struct Command {
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) directory: Utf8PathBuf,
 }
 
 fn start(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
@@ -132,7 +133,7 @@ impl Host {
         if self.means.root {
             let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
             let command = self.inside(spec, &template, &client, log_stream, runtime_api);
-            let plan = self.jail(&command, template.steps(spec, self.means));
+            let plan = self.jail(&command, template.steps(spec, self.means), None);
             let (group, confinement) = self.confinement(spec, None)?;
             return Cell::launch(plan, &confinement, group, None)
                 .map_err(start("start a process in new namespaces"));
@@ -144,7 +145,7 @@ impl Host {
         {
             let reach = self.reach(spec, interpreter, &client, &temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
-            let plan = self.jail(&command, Vec::new());
+            let plan = self.jail(&command, Vec::new(), None);
             return Cell::launch(plan, &confinement, group, Some(temporary.clone()))
                 .map_err(start("start a process"));
         }
@@ -261,7 +262,43 @@ impl Host {
         Ok(template)
     }
 
-    fn jail(&self, command: &Command, steps: Vec<super::jail::Step>) -> JailPlan {
+    /// A cell with a program of somebody's choice in place of the runtime.
+    pub(super) fn launch_program(
+        &self,
+        spec: &EnvironmentSpec,
+        program: &Program,
+        streams: Streams,
+    ) -> Result<Launched, SandboxError> {
+        let interpreter = self.interpreters.for_runtime(spec.runtime)?;
+        let client = client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+        let has_path = spec.variables.contains_key("PYTHONPATH");
+        if self.means.root {
+            let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
+            let command = self.inside(spec, &template, &client, "", "");
+            let python = template.interpreter();
+            let command = program.command(command, &python, (!has_path).then_some("/opt"));
+            let plan = self.jail(&command, template.steps(spec, self.means), Some(streams));
+            let (group, confinement) = self.confinement(spec, None)?;
+            return Cell::launch(plan, &confinement, group, None)
+                .map_err(start("start a process in new namespaces"));
+        }
+        let (command, temporary) =
+            self.outside(spec, interpreter, &client, "", "").map_err(start("prepare a folder"))?;
+        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
+        let command =
+            program.command(command, interpreter.executable.as_str(), (!has_path).then_some(opt));
+        let reach = self.reach(spec, interpreter, &client, &temporary);
+        let (group, confinement) = self.confinement(spec, Some(&reach))?;
+        let plan = self.jail(&command, Vec::new(), Some(streams));
+        Cell::launch(plan, &confinement, group, Some(temporary.clone())).map_err(start("start a process"))
+    }
+
+    fn jail(
+        &self,
+        command: &Command,
+        steps: Vec<super::jail::Step>,
+        streams: Option<Streams>,
+    ) -> JailPlan {
         let text = |text: &str| root::c_string(text);
         let program = text(&command.program);
         let arguments = command.arguments.iter().map(|argument| text(argument));
@@ -280,6 +317,7 @@ impl Host {
                 directory: text(command.directory.as_str()),
                 identity: root::identity(self.means),
                 most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
+                streams,
             },
         }
     }

@@ -308,6 +308,7 @@ mod probe {
             directory: c"/".into(),
             identity: None,
             most_processes: None,
+            streams: None,
         };
         let namespaces = root::namespaces(means);
         let plan = JailPlan { namespaces, id_maps: root::id_maps(means), steps, runtime: nothing };

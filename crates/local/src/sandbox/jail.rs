@@ -94,6 +94,17 @@ pub(super) struct RuntimeCommand {
     /// `RLIMIT_NPROC`. It counts the processes of a user, so it is only set where a user namespace
     /// makes that mean this jail's processes alone.
     pub(super) most_processes: Option<u64>,
+    /// What it reads and writes, in place of nothing and the log.
+    pub(super) streams: Option<Streams>,
+}
+
+/// The standard streams of a program that is not a runtime.
+#[derive(Debug)]
+pub(super) struct Streams {
+    /// stdin, stdout, stderr.
+    pub(super) files: [OwnedFd; 3],
+    /// Whether stdin is a terminal that is to be the program's own.
+    pub(super) is_terminal: bool,
 }
 
 /// A running keeper and the server's ends of its pipes.
@@ -168,6 +179,8 @@ struct Prepared<'a> {
     control: RawFd,
     status: RawFd,
     log: RawFd,
+    /// The runtime's own streams, or -1.
+    streams: [RawFd; 3],
     confined: confine::Prepared,
 }
 
@@ -188,6 +201,11 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
         control: control_read.as_raw_fd(),
         status: status_write.as_raw_fd(),
         log: log_write.as_raw_fd(),
+        streams: plan
+            .runtime
+            .streams
+            .as_ref()
+            .map_or([-1; 3], |streams| streams.files.each_ref().map(AsRawFd::as_raw_fd)),
         confined: confinement.prepare(),
     };
     // SAFETY: the child runs `keep`, which never returns and keeps to async-signal-safe calls on
@@ -332,6 +350,9 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         let high = |descriptor: RawFd| libc::fcntl(descriptor, libc::F_DUPFD, 64);
         let (null, control) = (high(prepared.null), high(prepared.control));
         let (status, log) = (high(prepared.status), high(prepared.log));
+        for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
+            *stream = high(*stream);
+        }
         prepared.confined.lift();
         for target in 0..3 {
             libc::dup2(null, target);
@@ -339,7 +360,12 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         libc::dup3(control, CONTROL, libc::O_CLOEXEC);
         libc::dup3(status, STATUS, libc::O_CLOEXEC);
         libc::dup3(log, LOG, libc::O_CLOEXEC);
-        close_from(prepared.confined.settle(6));
+        let mut next = prepared.confined.settle(6);
+        for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
+            *stream = libc::dup3(*stream, next, libc::O_CLOEXEC);
+            next += 1;
+        }
+        close_from(next);
     }
 }
 
@@ -443,6 +469,14 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
         );
         check(libc::dup2(LOG, 1))?;
         check(libc::dup2(LOG, 2))?;
+        if let Some(streams) = &runtime.streams {
+            for (number, &stream) in (0..).zip(&prepared.streams) {
+                check(libc::dup2(stream, number))?;
+            }
+            if streams.is_terminal {
+                check(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
+            }
+        }
         libc::prctl(
             libc::PR_SET_PDEATHSIG,
             libc::SIGKILL as c_ulong,

@@ -50,16 +50,21 @@ mod isolation;
 mod jail;
 mod log;
 mod memory;
+#[cfg(target_os = "linux")]
+mod open;
 mod peer;
 mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
 mod survey;
+pub mod terminal;
 mod variables;
 
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
+#[cfg(target_os = "linux")]
+pub use open::{Ended, Program, ProgramKind, ProgramStreams};
 pub use survey::{ControlGroup, Survey, survey};
 pub use variables::log_group;
 
@@ -315,6 +320,21 @@ impl Sandbox {
         self.shared.stop.send_replace(true);
         self.shared.end(idle).await;
         self.shared.pool.empty().await;
+    }
+
+    /// Runs a program of somebody's choice where the function's runtime would run: with the same
+    /// files, variables, user and limits. It is in no pool, and ends when the future is dropped.
+    ///
+    /// # Errors
+    /// [`SandboxError`] when it cannot be started.
+    #[cfg(target_os = "linux")]
+    pub async fn open(
+        &self,
+        spec: EnvironmentSpec,
+        program: Program,
+        streams: ProgramStreams,
+    ) -> Result<Ended, SandboxError> {
+        open::run(&self.shared.host, spec, program, streams).await
     }
 
     /// What this host gives and what it does not.
