@@ -28,6 +28,7 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     environment(&folder, &PACKAGES)?;
     environment(&folder.join("sam"), &SAM)?;
     debian()?;
+    registry(&folder.join("registry"))?;
     Ok(folder)
 }
 
@@ -52,14 +53,38 @@ const DEBIAN_AWS: &str = "/usr/bin/aws";
 /// Installs Debian's `awscli` where that can be done without asking anybody: as root on Debian.
 /// Elsewhere the test that uses it says that it is not there.
 fn debian() -> Result<()> {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    if Path::new(DEBIAN_AWS).exists() || !is_root || !Path::new("/usr/bin/apt-get").exists() {
+    if Path::new(DEBIAN_AWS).exists() || !can_use_apt() {
         return Ok(());
     }
     let apt =
         |arguments: &[&str]| run(Command::new("apt-get").args(["-qq", "-o=Dpkg::Use-Pty=0"]).args(arguments));
     apt(&["update"])?;
     apt(&["install", "--yes", "--no-install-recommends", "awscli"])
+}
+
+/// Whether packages can be had without asking anybody.
+fn can_use_apt() -> bool {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    is_root && Path::new("/usr/bin/apt-get").exists()
+}
+
+/// Fetches Debian's `docker-registry` and unpacks it into a folder, as root on Debian: a server of
+/// images that is not ours, for one test. Nothing is installed, so that nothing starts by itself.
+fn registry(folder: &Path) -> Result<()> {
+    if folder.join("usr/bin/docker-registry").exists() || !can_use_apt() {
+        return Ok(());
+    }
+    run(Command::new("apt-get").args(["-qq", "update"]))?;
+    let beside = folder.with_extension("new");
+    let _ = fs::remove_dir_all(&beside);
+    fs::create_dir_all(&beside).context("a folder for docker-registry")?;
+    run(Command::new("apt-get").args(["-qq", "download", "docker-registry"]).current_dir(&beside))?;
+    let packages = fs::read_dir(&beside).context("a folder for docker-registry")?.flatten();
+    for package in packages.map(|entry| entry.path()) {
+        run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&beside))?;
+    }
+    let _ = fs::remove_dir_all(folder);
+    fs::rename(&beside, folder).context("docker-registry cannot be put in its place")
 }
 
 /// A Python that AWS's clients run on (3.10 and later) and that can make virtual environments.

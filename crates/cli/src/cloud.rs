@@ -111,7 +111,7 @@ impl Cloud {
         }
     }
 
-    /// Whether it is a local cloud that ends with this command.
+    /// Whether this process runs the local cloud, and nobody else can use it meanwhile.
     pub(crate) fn is_embedded(&self) -> bool {
         self.embedded.is_some()
     }
@@ -252,6 +252,7 @@ pub(crate) fn config(
         retired_runtimes: RetiredRuntimes::Allow,
         presence,
         interpreters: interpreters.clone(),
+        root: layercake_local::sandbox::RootFileSystem::Host,
         access: Access::default(),
         event_speed: NonZeroU32::MIN,
     })

@@ -2,10 +2,10 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use layercake_local::{Access, Exposure, Presence, RetiredRuntimes, Signatures};
+use layercake_local::{Access, Exposure, Presence, RetiredRuntimes, Signatures, sandbox::RootFileSystem};
 
 use crate::{
-    args::{Common, Local, Retired},
+    args::{Common, Local, Retired, RootFs},
     cloud,
     credentials::access_keys,
     error::{CommandError, Kind},
@@ -24,6 +24,10 @@ pub(crate) async fn run(common: &Common, local: &Local, ui: &Arc<Ui>) -> Result<
         Retired::Refuse => RetiredRuntimes::Refuse,
     };
     config.event_speed = local.event_speed;
+    config.root = match local.rootfs {
+        RootFs::Host => RootFileSystem::Host,
+        RootFs::Image => RootFileSystem::Image(local.rootfs_registry.clone().unwrap_or_default()),
+    };
     config.access = Access {
         signatures: if local.require_signatures { Signatures::Required } else { Signatures::Ignored },
         credentials: access_keys(local, &config.account)?,

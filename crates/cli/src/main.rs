@@ -18,6 +18,7 @@ mod invoke;
 mod journals;
 mod local;
 mod lock;
+mod logs;
 mod registry;
 mod settings;
 mod shell;
@@ -39,7 +40,7 @@ use crate::{
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ui = Arc::new(Ui::new(if arguments.common.quiet { Talk::Quiet } else { Talk::Normal }));
-    log_to_stderr(arguments.common.verbose);
+    log_to_stderr(arguments.common.verbose, matches!(arguments.command, Command::Local(_)));
     match run(arguments, &ui) {
         Ok(code) => code,
         Err(error) => {
@@ -63,6 +64,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
             Command::Down(down) => down::run(&common, down, ui).await,
             Command::Invoke(invoke) => invoke::run(&common, invoke, ui).await,
             Command::Shell(shell) => shell::run(&common, shell, ui).await,
+            Command::Logs(logs) => logs::run(&common, logs, ui).await,
             Command::Build(build) => build::run(&common, *build, ui).await,
             Command::Lock(lock) => lock::run(&common, *lock, ui).await,
             Command::Check(check) => check::run(&common, check, ui).await,
@@ -78,13 +80,15 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     code
 }
 
-fn log_to_stderr(verbose: bool) {
+/// A server says what goes wrong while it serves; other commands give it as their result.
+fn log_to_stderr(verbose: bool, serves: bool) {
     use tracing_subscriber::EnvFilter;
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) => filter,
         Err(_) if verbose => EnvFilter::new(
             "layercake=debug,layercake_build=debug,layercake_deploy=debug,layercake_local=debug",
         ),
+        Err(_) if serves => EnvFilter::new("layercake_local=warn"),
         Err(_) => return,
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

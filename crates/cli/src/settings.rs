@@ -179,6 +179,11 @@ fn of_profile<'a>(text: &'a str, profile: &str) -> Vec<(&'a str, &'a str)> {
     settings
 }
 
+/// What the user's terminal calls itself.
+pub(crate) fn terminal_type() -> Option<String> {
+    std::env::var("TERM").ok().filter(|kind| !kind.is_empty())
+}
+
 /// The architecture of this machine, in Lambda's words.
 pub(crate) fn host_arch() -> Option<Arch> {
     match std::env::consts::ARCH {

@@ -12,12 +12,12 @@ use std::{
 };
 
 use camino::Utf8Path;
-use layercake_core::{Hint, aws::FunctionName, target::Runtime};
+use layercake_core::aws::FunctionName;
 use layercake_deploy::{Endpoint, FetchedFunction, fetch_function};
 use layercake_local::{
     Interpreters, StoreError,
     sandbox::{
-        Ended, EnvironmentSpec, Isolation, Program, ProgramKind, ProgramStreams, Sandbox, SandboxConfig,
+        Ended, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Program, ProgramKind, ProgramStreams, Sandbox, SandboxConfig,
         log_group,
         terminal::{RawMode, Terminal, copy_size},
     },
@@ -87,14 +87,18 @@ async fn fetch(
 
 fn spec(fetched: &FetchedFunction, endpoint: &Endpoint) -> Result<EnvironmentSpec, CommandError> {
     let runtime = fetched.runtime.as_deref().unwrap_or("none");
-    let runtime: Runtime = runtime.parse().map_err(|_| {
+    let runtime: FunctionRuntime = runtime.parse().map_err(|_| {
         CommandError::new(
             Kind::User,
             format!("the function `{}` has the runtime {runtime}", fetched.name),
-            "only functions of Python's runtimes can be opened here",
+            "only functions of Python's and the `provided` runtimes can be opened here",
         )
     })?;
-    let function_name: FunctionName = fetched.name.parse()?;
+    let function_name: FunctionName = fetched.name.parse().map_err(|error| CommandError {
+        kind: Kind::Bug,
+        error: Box::new(error),
+        hints: Vec::new(),
+    })?;
     Ok(EnvironmentSpec {
         region: endpoint.region.clone(),
         account: endpoint.account.clone(),
@@ -105,6 +109,11 @@ fn spec(fetched: &FetchedFunction, endpoint: &Endpoint) -> Result<EnvironmentSpe
         memory_mb: fetched.memory_mb,
         timeout: Duration::from_secs(fetched.timeout_seconds.into()),
         tmp_mb: fetched.tmp_mb,
+        log_format: LogFormat::of(
+            fetched.logging.format.as_deref().unwrap_or("Text"),
+            fetched.logging.application_level.as_deref(),
+            fetched.logging.system_level.as_deref(),
+        ),
         log_group: fetched.log_group.clone().unwrap_or_else(|| log_group(&function_name)),
         function_name,
         variables: fetched.variables.clone(),
@@ -229,6 +238,6 @@ fn no_streams(error: &std::io::Error) -> CommandError {
 }
 
 fn unreadable(error: StoreError) -> CommandError {
-    let hint = error.hint().unwrap_or_else(|| "what the endpoint gave cannot be unpacked here".to_owned());
+    let hint = "what the endpoint gave cannot be unpacked here".to_owned();
     CommandError { kind: Kind::User, error: Box::new(error), hints: vec![hint] }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -74,9 +75,17 @@ impl Ui {
 
     /// A result. A closed pipe ends the talk without a trace, as for every other tool.
     pub(crate) fn print(&self, text: &str) {
+        let _ = self.print_more(text);
+    }
+
+    /// A part of a result that goes on, unless nobody reads it any more.
+    pub(crate) fn print_more(&self, text: &str) -> ControlFlow<()> {
         let mut stdout = std::io::stdout().lock();
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        let _ = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
+        match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     }
 
     /// A result that is not ours: its bytes, and nothing else but the end of a line on a terminal.

@@ -25,6 +25,9 @@ pub const EVENT_PAYLOAD_BYTES: u64 = 1_048_576;
 /// Response of a synchronous invocation.
 pub const SYNC_RESPONSE_BYTES: u64 = 6_291_556;
 
+/// Response that is streamed: 200 MiB, which AWS's quotas call 200 MB (20 MB before August 2025).
+pub const STREAMED_RESPONSE_BYTES: u64 = 209_715_200;
+
 /// The environment variables of a function, measured on the JSON text of the map.
 pub const ENVIRONMENT_BYTES: usize = 4_096;
 

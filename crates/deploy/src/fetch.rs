@@ -40,10 +40,23 @@ pub struct FetchedFunction {
     pub variables: BTreeMap<String, String>,
     /// Its log group.
     pub log_group: Option<String>,
+    /// How its log looks.
+    pub logging: Logging,
     /// The zip of its code.
     pub code: Utf8PathBuf,
     /// The zips of its layers, lowest first.
     pub layers: Vec<Utf8PathBuf>,
+}
+
+/// How a function's log looks, in Lambda's words. What is not told is Lambda's default.
+#[derive(Clone, Debug, Default)]
+pub struct Logging {
+    /// `Text` or `JSON`.
+    pub format: Option<String>,
+    /// The least that the function's own lines have to be.
+    pub application_level: Option<String>,
+    /// The same of the platform's.
+    pub system_level: Option<String>,
 }
 
 /// Asks for a function and downloads its zips into a folder.
@@ -76,6 +89,7 @@ pub async fn fetch_function(
         layers.push(layer_zip(endpoint, arn, &folder.join(format!("layer-{}.zip", layers.len()))).await?);
     }
     let number = |value: Option<i32>, default| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
+    let logging = configuration.logging_config();
     let variables = configuration.environment().and_then(|environment| environment.variables());
     Ok(FetchedFunction {
         name: configuration.function_name().ok_or(missing("FunctionName"))?.to_owned(),
@@ -87,10 +101,18 @@ pub async fn fetch_function(
         tmp_mb: number(configuration.ephemeral_storage().map(|storage| storage.size()), 512),
         timeout_seconds: number(configuration.timeout(), 3),
         variables: variables.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        log_group: configuration
-            .logging_config()
-            .and_then(|logging| logging.log_group())
-            .map(str::to_owned),
+        log_group: logging.and_then(|logging| logging.log_group()).map(str::to_owned),
+        logging: Logging {
+            format: logging
+                .and_then(|logging| logging.log_format())
+                .map(|format| format.as_str().to_owned()),
+            application_level: logging
+                .and_then(|logging| logging.application_log_level())
+                .map(|level| level.as_str().to_owned()),
+            system_level: logging
+                .and_then(|logging| logging.system_log_level())
+                .map(|level| level.as_str().to_owned()),
+        },
         code,
         layers,
     })

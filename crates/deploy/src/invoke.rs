@@ -25,7 +25,7 @@ pub async fn ensure_log_group(
     journal: &mut JournalFile,
     function: &FunctionName,
 ) -> Result<(), DeployError> {
-    let name = format!("/aws/lambda/{function}");
+    let name = default_log_group(function);
     let group = Resource::LogGroup { name: name.clone() };
     if journal.journal().newest(|resource| (*resource == group).then_some(())).is_some() {
         return Ok(());
@@ -87,6 +87,11 @@ pub async fn invoke(
 fn decode_log(text: &str) -> String {
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The group that a function's log goes to when no other is configured.
+pub(crate) fn default_log_group(function: &FunctionName) -> String {
+    format!("/aws/lambda/{function}")
 }
 
 /// Whether there is a log group of this name.

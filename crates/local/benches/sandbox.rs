@@ -21,7 +21,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
-    sandbox::{Call, EnvironmentSpec, Isolation, Sandbox, SandboxConfig, Tuning, log_group},
+    sandbox::{Call, EnvironmentSpec, Isolation, LogFormat, Sandbox, SandboxConfig, Tuning, log_group},
 };
 
 const WARM: &str = "def handler(event, context):\n    return {\"ok\": True}\n";
@@ -77,6 +77,7 @@ fn lab(code: &str) -> Lab {
         region: "eu-west-1".parse().expect("a region"),
         account: "123456789012".parse().expect("an account"),
         log_group: log_group(&function_name),
+        log_format: LogFormat::Text,
         function_name,
         version: "$LATEST".into(),
         revision: "1".into(),

@@ -35,7 +35,7 @@ pub use space::free_space;
 pub use store::{ServerRecord, StoreError, unpack_function};
 
 use crate::{
-    sandbox::{Isolation, Sandbox, SandboxConfig},
+    sandbox::{Isolation, RootFileSystem, Sandbox, SandboxConfig, Tuning},
     service::Cloud,
     store::Store,
 };
@@ -58,6 +58,8 @@ pub struct Config {
     pub presence: Presence,
     /// The Pythons that functions run on.
     pub interpreters: Interpreters,
+    /// The files that functions see as their system.
+    pub root: RootFileSystem,
     /// Who may use it.
     pub access: Access,
     /// How many times faster than on AWS the time passes that events of asynchronous invocations
@@ -217,11 +219,14 @@ pub fn router(config: &Config) -> Result<axum::Router, StartError> {
 
 fn open(config: &Config) -> Result<Arc<Cloud>, StartError> {
     let store = Store::open(&config.data)?;
-    let sandbox = Sandbox::new(SandboxConfig {
-        work: store.work(),
-        interpreters: config.interpreters.clone(),
-        isolation: Isolation::Best,
-    });
+    let sandbox = Sandbox::with(
+        SandboxConfig {
+            work: store.work(),
+            interpreters: config.interpreters.clone(),
+            isolation: Isolation::Best,
+        },
+        Tuning { root: config.root.clone(), ..Tuning::default() },
+    );
     Ok(Cloud::new(store, sandbox, config.account.clone(), config.retired_runtimes, config.event_speed)?)
 }
 
@@ -261,13 +266,14 @@ impl Handle {
         cloud.events.close();
         cloud.sandbox.shutdown().await;
         cloud.events.settled().await;
-        cloud.logs.flush().await;
         if let Some(server) = self.server.take() {
             let abort = server.abort_handle();
             if tokio::time::timeout(Duration::from_secs(5), server).await.is_err() {
                 abort.abort();
             }
         }
+        // Only now has the last of them left its log.
+        cloud.logs.flush().await;
         cloud.store.close();
     }
 }

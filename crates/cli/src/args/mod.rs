@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod invoke;
 mod lock;
+mod logs;
 mod shell;
 mod show;
 
@@ -22,6 +23,7 @@ pub(crate) use check::Check;
 pub(crate) use doctor::Doctor;
 pub(crate) use invoke::Invoke;
 pub(crate) use lock::Lock;
+pub(crate) use logs::Logs;
 pub(crate) use shell::Shell;
 pub(crate) use show::{Diff, Show};
 
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Open a shell, Python or a command in a function's environment: its files, variables, limits.
     Shell(Shell),
+    /// Print what a function has logged, and what it goes on to log.
+    Logs(Logs),
     /// Build a layer's zip from requirements, a project, a lock or wheels.
     Build(Box<Build>),
     /// Write the lock file pylock.toml (PEP 751): versions and hashes for every target asked for.
@@ -295,6 +299,22 @@ pub(crate) struct Local {
     /// 1 and 2 seconds and not minutes, and is too old after 6 minutes and not hours.
     #[arg(long, value_name = "FACTOR", default_value = "1")]
     pub(crate) event_speed: std::num::NonZeroU32,
+    /// The files that functions see as their system: this machine's, or AWS's base image of the
+    /// runtime, with AWS's Python. An image that cannot be had is replaced by this machine's files.
+    #[arg(long, value_enum, default_value = "host")]
+    pub(crate) rootfs: RootFs,
+    /// Registry with AWS's base images, for --rootfs image: a mirror in place of AWS's own.
+    #[arg(long, value_name = "HOST[:PORT][/FOLDER]", requires = "rootfs")]
+    pub(crate) rootfs_registry: Option<layercake_local::sandbox::ImageSource>,
+}
+
+/// Where a function's system files come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RootFs {
+    /// This machine.
+    Host,
+    /// AWS's base images.
+    Image,
 }
 
 /// An access key as it was typed.

@@ -4,6 +4,8 @@
 //! Looks at headers only, and lets every client through that is not a browser. Three things give
 //! a page away: the `Origin` that the browser says it has, `Sec-Fetch-Site`, and a `Host` that is
 //! not this machine, which is what a page gets by pointing its own name at 127.0.0.1.
+//!
+//! Function URLs are there for pages: at their names a page is let through, and marked.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -13,6 +15,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+
+use super::function_urls::Addressed;
 
 /// The names under which this local cloud may be reached, beside those of the machine itself.
 #[derive(Clone, Debug, Default)]
@@ -61,14 +65,31 @@ impl Hosts {
     }
 }
 
+/// Our own paths are no function's, whatever the name of the host.
+fn is_for_a_function(request: &Request) -> bool {
+    Addressed::of(request.headers(), request.uri()).is_some()
+        && !request.uri().path().starts_with("/_layercake/")
+}
+
+/// A request to a function URL that a web page of another site sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForeignPage;
+
+const FOREIGN_ORIGIN: &str = "its Origin is not on this machine";
+const FOREIGN_SITE: &str = "another site sent it";
+
 /// Refuses what a web page sent, before any route sees it.
 pub(super) async fn refuse_web_pages(
     State(hosts): State<Arc<Hosts>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match fault(&hosts, request.headers(), request.uri()) {
         None => next.run(request).await,
+        Some(FOREIGN_ORIGIN | FOREIGN_SITE) if is_for_a_function(&request) => {
+            request.extensions_mut().insert(ForeignPage);
+            next.run(request).await
+        }
         Some(fault) => {
             tracing::warn!(fault, "a request was refused");
             let text = format!("the local cloud does not answer web pages and other names: {fault}\n");
@@ -93,10 +114,10 @@ fn fault(hosts: &Hosts, headers: &HeaderMap, uri: &Uri) -> Option<&'static str> 
     let asked: Vec<_> =
         headers.get_all(header::HOST).iter().filter_map(|value| value.to_str().ok()).collect();
     if !every(header::ORIGIN.as_str(), &|origin| hosts.is_own_origin(origin, &asked)) {
-        return Some("its Origin is not on this machine");
+        return Some(FOREIGN_ORIGIN);
     }
     if !every("sec-fetch-site", &|site| !matches!(site, "cross-site" | "same-site")) {
-        return Some("another site sent it");
+        return Some(FOREIGN_SITE);
     }
     None
 }

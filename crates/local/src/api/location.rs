@@ -7,7 +7,7 @@ use axum::{
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use layercake_core::hash::Sha256;
+use layercake_core::{aws::Region, hash::Sha256};
 
 use super::{
     Api, answer, served,
@@ -70,6 +70,24 @@ impl Links {
     }
 }
 
+impl Links {
+    /// Where a function URL answers: below the name under which the client reached us. No name
+    /// stands below a plain address, so a client that came by one is sent to `localhost`, which
+    /// resolvers keep for this machine.
+    pub(super) fn to_function(&self, id: &str, region: &Region) -> String {
+        let authority = self.endpoint.strip_prefix("http://").unwrap_or(&self.endpoint);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (host, format!(":{port}"))
+            }
+            _ => (authority, String::new()),
+        };
+        let is_plain = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+        let host = if is_plain || host.ends_with(".localhost") { "localhost" } else { host };
+        format!("http://{id}.lambda-url.{region}.{host}{port}/")
+    }
+}
+
 #[derive(serde::Deserialize)]
 pub(super) struct Seal {
     expires: i64,
@@ -117,6 +135,19 @@ fn denied(message: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn function_urls_are_where_the_client_came_to() {
+        let url = |host: &str| {
+            let links = Links { endpoint: format!("http://{host}"), key: LinkKey(Vec::new()) };
+            links.to_function("id", &"eu-west-1".parse().expect("a region"))
+        };
+        assert_eq!(url("localhost:4566"), "http://id.lambda-url.eu-west-1.localhost:4566/");
+        assert_eq!(url("127.0.0.1:4566"), "http://id.lambda-url.eu-west-1.localhost:4566/");
+        assert_eq!(url("[::1]:4566"), "http://id.lambda-url.eu-west-1.localhost:4566/");
+        assert_eq!(url("lambda.localhost:1"), "http://id.lambda-url.eu-west-1.localhost:1/");
+        assert_eq!(url("cloud.example"), "http://id.lambda-url.eu-west-1.cloud.example/");
+    }
 
     #[test]
     fn a_link_is_good_for_its_zip_and_time_alone() {

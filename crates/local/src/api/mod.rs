@@ -5,6 +5,7 @@
 
 mod constraints;
 mod error;
+mod function_urls;
 mod guard;
 mod health;
 mod iam;
@@ -110,6 +111,11 @@ impl Service {
 /// is spared the task.
 async fn dispatch(State(api): State<Api>, request: Request) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
+    if let Some(addressed) = function_urls::Addressed::of(request.headers(), request.uri()) {
+        // Whatever its method, it calls a function.
+        let answer = function_urls::answer_request(api, addressed, request, request_id.clone());
+        return to_its_end(answer, &request_id).await;
+    }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let answer = answered(api, request, request_id.clone());
     if reads { whole(answer, &request_id).await } else { to_its_end(answer, &request_id).await }
@@ -326,6 +332,7 @@ pub(crate) mod tests {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: Interpreters::default(),
+            root: crate::sandbox::RootFileSystem::Host,
             access: Access::default(),
             event_speed: std::num::NonZeroU32::MIN,
         };

@@ -12,13 +12,13 @@ use nix::{
 use tokio::net::unix::pipe;
 
 use super::{
-    cell_event::{CellEvent, Exit},
+    cell_event::{CellEvent, Exit, Outputs, RUNTIME},
     cgroup::Group,
     confine::Confinement,
     jail::{self, JailPlan, Record},
 };
 
-/// A jail with its runtime.
+/// A jail with its programs.
 #[derive(Debug)]
 pub(super) struct Cell {
     plan: JailPlan,
@@ -53,32 +53,40 @@ impl Cell {
         jail::start(&plan, confinement).map(|keeper| Launched { plan, keeper, scratch, group })
     }
 
-    /// The cell of a keeper, and beside it what the runtime will print.
-    pub(super) fn attach(launched: Launched) -> io::Result<(Self, pipe::Receiver)> {
+    /// The cell of a keeper, and beside it what its programs will print.
+    pub(super) fn attach(launched: Launched) -> io::Result<(Self, Outputs)> {
         let Launched { plan, keeper, scratch, group } = launched;
         let own_pids = plan.namespaces & nix::libc::CLONE_NEWPID != 0;
-        let output = pipe::Receiver::from_owned_fd(keeper.log)?;
+        let runtime = pipe::Receiver::from_owned_fd(keeper.log)?;
+        let extensions = keeper.extension_log.map(pipe::Receiver::from_owned_fd).transpose()?;
         let status = pipe::Receiver::from_owned_fd(keeper.status)?;
         let alarm = group.as_ref().and_then(Group::memory_alarm);
         let memory_alarm = alarm.map(pipe::Receiver::from_owned_fd_unchecked).transpose()?;
         let (pid, control) = (keeper.pid, Some(keeper.control));
-        Ok((Self { plan, pid, control, status, own_pids, scratch, group, memory_alarm }, output))
+        let cell = Self { plan, pid, control, status, own_pids, scratch, group, memory_alarm };
+        Ok((cell, Outputs { runtime, extensions }))
     }
 
-    /// Starts the runtime. Its end is an event.
-    pub(super) fn run(&self) {
-        self.command(jail::RUN);
+    /// Starts a program. Its end is an event.
+    pub(super) fn run(&self, program: usize) {
+        self.command(jail::RUN, program);
     }
 
-    /// Kills the runtime and all it has started. The end is an event.
-    pub(super) fn kill(&self) {
-        self.command(jail::KILL);
+    /// Asks a program to end (SIGTERM).
+    pub(super) fn terminate(&self, program: usize) {
+        self.command(jail::TERMINATE, program);
     }
 
-    fn command(&self, command: u8) {
-        if let Some(control) = &self.control {
+    /// Kills a program, and with the last one everything that any of them has started. The end is
+    /// an event.
+    pub(super) fn kill(&self, program: usize) {
+        self.command(jail::KILL, program);
+    }
+
+    fn command(&self, command: u8, program: usize) {
+        if let (Some(control), Ok(program)) = (&self.control, u8::try_from(program)) {
             // A keeper that is gone shows in `event`.
-            let _ = nix::unistd::write(control, &[command]);
+            let _ = nix::unistd::write(control, &[command, program]);
         }
     }
 
@@ -111,11 +119,15 @@ impl Cell {
                 step: self.plan.steps.get(step).map(jail::Step::describe).unwrap_or_default(),
                 source: io::Error::from_raw_os_error(errno),
             },
-            Record::ExecFailed { errno } => CellEvent::Failed {
-                step: format!("execute `{}`", self.plan.runtime.program.to_string_lossy()),
+            Record::ExecFailed { program: RUNTIME, errno } => CellEvent::NotExecuted {
+                program: self.plan.runtime.program.to_string_lossy().into_owned(),
                 source: io::Error::from_raw_os_error(errno),
             },
-            Record::Exited { wait_status, peak_kb } => CellEvent::Exited {
+            Record::ExecFailed { program, errno } => {
+                CellEvent::LaunchFailed { program, source: io::Error::from_raw_os_error(errno) }
+            }
+            Record::Exited { program, wait_status, peak_kb } => CellEvent::Exited {
+                program,
                 exit: match (wait_status & 0x7f, (wait_status >> 8) & 0xff) {
                     (0, code) => Exit::Code(code),
                     (signal, _) => Exit::Signal(signal),

@@ -2,7 +2,20 @@
 
 use std::io;
 
-/// How a runtime ended.
+use tokio::net::unix::pipe;
+
+/// The number of the runtime among the programs of a cell; the extensions are 1 and up.
+pub(super) const RUNTIME: usize = 0;
+
+/// What the programs of a cell print.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) runtime: pipe::Receiver,
+    /// All extensions share one pipe; without any there is none.
+    pub(super) extensions: Option<pipe::Receiver>,
+}
+
+/// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     /// It exited with this code.
@@ -16,10 +29,14 @@ pub(super) enum Exit {
 pub(super) enum CellEvent {
     /// The file system stands.
     Ready,
-    /// It could not be set up, or the runtime not executed.
+    /// It could not be set up.
     Failed { step: String, source: io::Error },
-    /// The runtime ended and nothing of it is left.
-    Exited { exit: Exit, peak_kb: u64 },
+    /// The runtime could not be executed; its end is told next.
+    NotExecuted { program: String, source: io::Error },
+    /// An extension could not be executed. Its end is another event.
+    LaunchFailed { program: usize, source: io::Error },
+    /// A program ended. With the last one, nothing is left of any.
+    Exited { program: usize, exit: Exit, peak_kb: u64 },
     /// Somebody wants more memory than there is, and waits until [`super::host::Cell::make_room`] has
     /// been tried.
     MemoryRanOut,

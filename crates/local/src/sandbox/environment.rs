@@ -1,11 +1,12 @@
 //! The life of one execution environment: init, calls, timeouts, crashes, the end.
 //!
 //! Owns the order of things as AWS has it (FACTS.md §6, §7). Runs one call at a time; who may use
-//! it when is the pool's affair.
+//! it when is the pool's affair. What extensions add to it is in `extended`, the end in `shutdown`.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
     net::{TcpListener, unix::pipe},
     sync::mpsc,
@@ -15,13 +16,20 @@ use tokio::{
 
 use super::{
     Call, EnvironmentSpec, Outcome, SandboxError,
-    cell_event::{CellEvent, Exit},
-    exchange::{Delivery, Exchange, RuntimeEvent},
+    cell_event::{CellEvent, Exit, RUNTIME},
+    entrypoint::Entrypoint,
+    exchange::{Delivery, Exchange, Responder, RuntimeEvent, StreamEnd},
+    extensions::{ExtensionFailure, ExtensionOutput, Extensions, FunctionIdentity, ShutdownReason},
     failure,
-    host::{Cell, Host},
-    log::{Log, Report, now_ms},
-    memory, runtime_api,
+    host::{Cell, Furnished, Host},
+    log::{Log, Report, now_ms, runtime_version_arn},
+    memory,
+    platform_event::{Ending, InitPhase, PlatformEvent, Tracing},
+    runtime_api,
 };
+
+mod extended;
+mod shutdown;
 
 /// The init phase of a cold start; what takes longer is tried again within the call.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +45,8 @@ const KILLED: Exit = Exit::Signal(9);
 
 /// The error type of a report when memory has run out (FACTS.md §7).
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
+/// The error type of an answer when the runtime has ended.
+const EXIT_ERROR: &str = "Runtime.ExitError";
 
 #[derive(Debug)]
 enum Phase {
@@ -46,22 +56,36 @@ enum Phase {
     Starting,
     /// The runtime waits for a call, or works on one.
     Ready,
-    /// The runtime has ended; `/tmp` has not.
+    /// The runtime has ended, and its extensions; `/tmp` has not.
     Stopped,
 }
 
 /// One environment.
 #[derive(Debug)]
 pub(super) struct Environment {
+    host: Arc<Host>,
     spec: Arc<EnvironmentSpec>,
     cell: Cell,
+    /// A bit for each program that has been started and not been seen to end.
+    running: u32,
+    entrypoint: Entrypoint,
     output: pipe::Receiver,
     /// Nobody can print any more: the pipe would be ready, and empty, for ever.
     output_ended: bool,
     exchange: Arc<Exchange>,
     events: mpsc::UnboundedReceiver<RuntimeEvent>,
+    extensions: Arc<Extensions>,
+    /// The programs in `/opt/extensions`.
+    external: Vec<String>,
+    extension_output: Option<ExtensionOutput>,
+    /// Somebody has subscribed to telemetry.
+    listened_to: bool,
+    /// Some extension has registered, or has to; all that extensions cost depends on it.
+    extended: bool,
+    /// What a call has left to do after its answer.
+    unsettled: Option<Box<extended::Unsettled>>,
     server: Server,
-    log_stream: String,
+    log_stream: Arc<str>,
     phase: Phase,
     peak_kb: u64,
     /// What the processes held of their own when they were measured last.
@@ -90,17 +114,32 @@ enum Failure {
         payload: Bytes,
         error_type: String,
     },
+    /// The runtime could not be executed, for this reason.
+    Entrypoint(String),
     Exited(Exit),
     /// It wanted more memory than the function has.
     OutOfMemory,
+    Extension(ExtensionFailure),
     TimedOut,
+}
+
+impl Failure {
+    /// What it is to the extensions.
+    fn reason(&self) -> ShutdownReason {
+        if matches!(self, Self::TimedOut) { ShutdownReason::Timeout } else { ShutdownReason::Failure }
+    }
 }
 
 /// What became of a call.
 enum Answer {
     Response(Bytes),
     HandlerError(Bytes),
-    TooLarge,
+    /// More than this many bytes.
+    TooLarge(u64),
+    /// The caller has it already.
+    Streamed,
+    /// A streamed answer broke off, and its runtime lives.
+    Truncated,
     Failure(Failure),
 }
 
@@ -114,19 +153,35 @@ impl Environment {
         };
         let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
         let (listener, address) = bind.await.map_err(start)?;
-        let log_stream = log_stream(&spec.version);
-        let (cell, output) = host.cell(Arc::clone(&spec), log_stream.clone(), address.to_string()).await?;
+        let log_stream: Arc<str> = log_stream(&spec.version).into();
+        let Furnished { cell, entrypoint, outputs, extensions: external } =
+            host.cell(Arc::clone(&spec), log_stream.to_string(), address.to_string()).await?;
         let (exchange, events) = Exchange::new();
-        let exchange = Arc::new(exchange);
-        let serving = runtime_api::serve(listener, Arc::clone(&exchange), host.admission(&cell));
+        let extensions = Extensions::new(FunctionIdentity::of(&spec), exchange.events());
+        extensions.reset(&external, exchange.events());
+        let (exchange, extensions) = (Arc::new(exchange), Arc::new(extensions));
+        let admission = host.admission(&cell);
+        let serving = runtime_api::serve(listener, Arc::clone(&exchange), Arc::clone(&extensions), admission);
         let server = Server(tokio::spawn(serving));
+        let telemetry = &extensions.telemetry;
+        let read = |pipe| ExtensionOutput::read(pipe, Log::of_extensions(Arc::clone(telemetry)));
+        let extension_output = outputs.extensions.map(read);
         Ok(Self {
+            host: Arc::clone(host),
             spec,
             cell,
-            output,
+            running: 0,
+            entrypoint,
+            output: outputs.runtime,
             output_ended: false,
             exchange,
             events,
+            extensions,
+            listened_to: false,
+            extended: !external.is_empty(),
+            external,
+            extension_output,
+            unsettled: None,
             server,
             log_stream,
             phase: Phase::Fresh,
@@ -136,12 +191,6 @@ impl Environment {
             frozen: false,
             bell: Box::pin(tokio::time::sleep(SAMPLE_EVERY)),
         })
-    }
-
-    /// Ends all processes of the environment and waits until they are gone.
-    pub(super) async fn end(self) {
-        drop(self.server);
-        self.cell.end().await;
     }
 
     /// Whether a waiting runtime has died meanwhile.
@@ -173,42 +222,61 @@ impl Environment {
         self.frozen
     }
 
+    /// Hands the answer of the next call on as it comes.
+    pub(super) fn stream_to(&self, responder: Responder) {
+        self.exchange.stream_to(responder);
+    }
+
+    /// Ends what [`Environment::stream_to`] began.
+    pub(super) fn end_stream(&self) {
+        self.exchange.end_stream();
+    }
+
     /// Runs one call.
     pub(super) async fn run(&mut self, call: Call) -> Result<Outcome, SandboxError> {
         self.freeze(false);
-        let mut log = Log::default();
+        let mut log = self.log();
         let mut init_ms = None;
         match self.phase {
             Phase::Fresh => {
-                log.init_start(self.spec.runtime, &self.spec.region);
                 let begun = Instant::now();
-                match self.initialise(begun + INIT_TIMEOUT, &mut log).await? {
-                    Ok(()) => init_ms = Some(milliseconds(begun.elapsed())),
-                    Err(failure) => self.init_failed(&failure, begun.elapsed(), "init", &mut log).await?,
+                let result = self.initialise(begun + INIT_TIMEOUT, InitPhase::Init, &mut log).await?;
+                self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Init, &mut log).await?;
+                if result.is_ok() {
+                    init_ms = Some(milliseconds(begun.elapsed()));
                 }
             }
             Phase::Starting | Phase::Ready | Phase::Stopped => {}
         }
 
-        // What is in the pipe now was printed between two calls.
+        // What is in the pipes now was printed between two calls.
         self.drain(&mut log);
+        self.take_extension_lines(&mut log);
         log.begin_call();
         let begun = Instant::now();
         let deadline = begun + self.spec.timeout;
         let timeout_ms = u64::try_from(self.spec.timeout.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = now_ms().saturating_add(timeout_ms);
         let mut answer = None;
-        if matches!(self.phase, Phase::Stopped)
-            && let Err(failure) = self.initialise(deadline, &mut log).await?
-        {
-            self.init_failed(&failure, begun.elapsed(), "invoke", &mut log).await?;
-            answer = Some(Answer::Failure(failure));
+        if matches!(self.phase, Phase::Stopped) {
+            let result = self.initialise(deadline, InitPhase::Invoke, &mut log).await?;
+            self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Invoke, &mut log).await?;
+            answer = result.err().map(Answer::Failure);
         }
-        log.start(&call.request_id, &self.spec.version);
+        let tracing = Tracing::of(&call.trace_id);
+        log.platform(&PlatformEvent::Start {
+            request_id: &call.request_id,
+            version: &self.spec.version,
+            function_arn: &call.invoked_arn,
+            tracing: tracing.as_ref(),
+        });
         let request_id = call.request_id.clone();
         let answer = match answer {
             Some(answer) => answer,
             None => {
+                if self.extended {
+                    self.tell_extensions(&call, deadline_ms);
+                }
                 self.exchange.offer(Delivery {
                     request_id: call.request_id,
                     payload: call.payload,
@@ -225,34 +293,76 @@ impl Environment {
         if duration > SHORT_CALL || self.measured.is_none_or(|measured| measured.elapsed() > SAMPLE_EVERY) {
             self.measure();
         }
-        Ok(self.conclude(answer, &request_id, duration, init_ms, log))
+        let verdict = self.judge(answer, &request_id, &mut log);
+        let ended = Ended { request_id, begun, duration, init_ms, tracing, verdict };
+        if self.extended {
+            return Ok(self.conclude_extended(ended, deadline, log));
+        }
+        self.runtime_done(&ended, &[], &mut log);
+        Ok(self.conclude(ended, log))
     }
 
-    /// Starts the runtime and waits until it asks for a call.
+    /// An empty log. An init phase may bring somebody who wants to hear of all of it.
+    fn log(&self) -> Log {
+        let heard = self.listened_to || !matches!(self.phase, Phase::Ready);
+        Log::new(self.spec.log_format, heard.then(|| Arc::clone(&self.extensions.telemetry)))
+    }
+
+    fn init_started(&self, phase: InitPhase, log: &mut Log) {
+        if phase == InitPhase::Invoke && !log.wants_details() {
+            return;
+        }
+        log.platform(&PlatformEvent::InitStart {
+            phase,
+            runtime_version: &format!("{}.v1", self.spec.runtime.log_name()),
+            runtime_version_arn: &runtime_version_arn(&self.spec.region, self.spec.runtime),
+        });
+    }
+
+    /// Starts the extensions, then the runtime, and waits until all of them ask for a call.
     async fn initialise(
         &mut self,
         deadline: Instant,
+        phase: InitPhase,
         log: &mut Log,
     ) -> Result<Result<(), Failure>, SandboxError> {
         if matches!(self.phase, Phase::Stopped) {
             self.events = self.exchange.reset();
+            self.extensions.reset(&self.external, self.exchange.events());
         }
-        self.cell.run();
         self.phase = Phase::Starting;
-        let failure = match self.watch(deadline, log).await? {
-            Happened::Runtime(RuntimeEvent::Asked) => {
-                self.drain(log);
-                self.phase = Phase::Ready;
-                return Ok(Ok(()));
-            }
-            Happened::Runtime(RuntimeEvent::InitFailed { payload, error_type }) => {
-                Failure::Init { payload, error_type }
-            }
-            Happened::Runtime(_) => Failure::Exited(Exit::Code(0)),
-            Happened::Exited(exit) => Failure::Exited(exit),
-            Happened::OutOfMemory => Failure::OutOfMemory,
-            Happened::TimedOut => Failure::TimedOut,
+        self.init_started(phase, log);
+        if !self.external.is_empty()
+            && let Err(failure) = self.start_extensions(deadline, log).await?
+        {
+            return Ok(Err(failure));
+        }
+        self.launch(RUNTIME);
+        let failure = loop {
+            break match self.watch(deadline, log).await? {
+                Happened::Runtime(RuntimeEvent::Extensions) => continue,
+                Happened::Runtime(RuntimeEvent::Asked) => {
+                    self.drain(log);
+                    self.extensions.close_registration();
+                    log.platform(&PlatformEvent::InitRuntimeDone { phase, ending: Ending::default() });
+                    self.phase = Phase::Ready;
+                    return self.await_extensions(deadline, log).await;
+                }
+                Happened::Runtime(RuntimeEvent::InitFailed { payload, error_type }) => {
+                    Failure::Init { payload, error_type }
+                }
+                Happened::Runtime(_) => Failure::Exited(Exit::Code(0)),
+                Happened::NotExecuted(reason) => Failure::Entrypoint(reason),
+                Happened::Exited(exit) => self.exited(exit),
+                Happened::OutOfMemory => Failure::OutOfMemory,
+                Happened::Extension(failure) => Failure::Extension(failure),
+                Happened::TimedOut => Failure::TimedOut,
+            };
         };
+        self.drain(log);
+        let (status, error_type) = describe(&failure);
+        let ending = Ending { status: Some(status), error_type: error_type.as_deref() };
+        log.platform(&PlatformEvent::InitRuntimeDone { phase, ending });
         Ok(Err(failure))
     }
 
@@ -261,15 +371,46 @@ impl Environment {
             let failure = match self.watch(deadline, log).await? {
                 Happened::Runtime(RuntimeEvent::Answered(payload)) => return Ok(Answer::Response(payload)),
                 Happened::Runtime(RuntimeEvent::Failed(payload)) => return Ok(Answer::HandlerError(payload)),
-                Happened::Runtime(RuntimeEvent::TooLarge) => return Ok(Answer::TooLarge),
-                Happened::Runtime(RuntimeEvent::Asked | RuntimeEvent::InitFailed { .. }) => continue,
-                Happened::Exited(exit) => Failure::Exited(exit),
+                Happened::Runtime(RuntimeEvent::TooLarge) => {
+                    return Ok(Answer::TooLarge(SYNC_RESPONSE_BYTES));
+                }
+                Happened::Runtime(RuntimeEvent::Streamed(end)) => match end {
+                    StreamEnd::Whole => return Ok(Answer::Streamed),
+                    StreamEnd::Failed(payload) => return Ok(Answer::HandlerError(payload)),
+                    StreamEnd::TooLarge => return Ok(Answer::TooLarge(STREAMED_RESPONSE_BYTES)),
+                    // Most often because the runtime has died, which is the better news.
+                    StreamEnd::Truncated => {
+                        let soon = (Instant::now() + DRAIN_TIMEOUT).min(deadline);
+                        match self.watch(soon, log).await? {
+                            Happened::Exited(exit) => self.exited(exit),
+                            Happened::OutOfMemory => Failure::OutOfMemory,
+                            _ => return Ok(Answer::Truncated),
+                        }
+                    }
+                },
+                Happened::Runtime(
+                    RuntimeEvent::Asked | RuntimeEvent::Extensions | RuntimeEvent::InitFailed { .. },
+                ) => continue,
+                Happened::NotExecuted(reason) => Failure::Entrypoint(reason),
+                Happened::Exited(exit) => self.exited(exit),
                 Happened::OutOfMemory => Failure::OutOfMemory,
+                Happened::Extension(failure) => Failure::Extension(failure),
                 Happened::TimedOut => Failure::TimedOut,
             };
-            if matches!(failure, Failure::TimedOut | Failure::OutOfMemory) {
+            if matches!(failure, Failure::OutOfMemory) {
+                // Nobody who waits for memory can be told anything.
                 self.measure();
-                self.stop(log).await?;
+                self.kill_all(self.running);
+                self.shut_down(ShutdownReason::Failure, log).await?;
+            }
+            if matches!(failure, Failure::TimedOut) {
+                // A caller that reads slowly must not hold the runtime's connection now.
+                self.end_stream();
+                self.measure();
+                // Extensions are told, and have time, when the caller has the answer.
+                if !self.extended {
+                    self.shut_down(ShutdownReason::Timeout, log).await?;
+                }
             }
             return Ok(Answer::Failure(failure));
         }
@@ -311,10 +452,26 @@ impl Environment {
                         return Ok(Happened::OutOfMemory);
                     },
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
-                    CellEvent::Exited { exit, peak_kb } => {
+                    CellEvent::NotExecuted { program, source } => {
+                        return match self.entrypoint.fault(&source) {
+                            Some(reason) => Ok(Happened::NotExecuted(reason)),
+                            None => Err(SandboxError::Start { step: format!("execute `{program}`"), source }),
+                        };
+                    }
+                    CellEvent::LaunchFailed { program, source } => {
+                        return Ok(Happened::Extension(self.extensions.launch_failed(program, &source)));
+                    }
+                    CellEvent::Exited { program: RUNTIME, exit, peak_kb } => {
                         return Ok(self.runtime_ended(exit, peak_kb, log).await);
                     }
-                    CellEvent::Gone => return Ok(self.runtime_ended(KILLED, 0, log).await),
+                    CellEvent::Exited { program, exit, .. } => {
+                        self.ended(program);
+                        return Ok(Happened::Extension(self.extensions.crashed(program, exit)));
+                    }
+                    CellEvent::Gone => {
+                        self.running = 0;
+                        return Ok(self.runtime_ended(KILLED, 0, log).await);
+                    }
                 },
             }
         }
@@ -323,55 +480,63 @@ impl Environment {
     /// Takes what a dead runtime has left behind: it may have answered before it died.
     async fn runtime_ended(&mut self, exit: Exit, peak_kb: u64, log: &mut Log) -> Happened {
         self.phase = Phase::Stopped;
+        self.ended(RUNTIME);
         self.peak_kb = self.peak_kb.max(peak_kb);
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.exchange.disconnected()).await;
         self.drain(log);
-        match self.events.try_recv() {
-            Ok(event) if !matches!(event, RuntimeEvent::Asked) => Happened::Runtime(event),
-            _ if exit == KILLED && self.cell.is_out_of_memory() => Happened::OutOfMemory,
-            _ => Happened::Exited(exit),
-        }
-    }
-
-    /// Kills the runtime and waits for its end; `/tmp` stays.
-    async fn stop(&mut self, log: &mut Log) -> Result<(), SandboxError> {
-        if matches!(self.phase, Phase::Stopped) {
-            return Ok(());
-        }
-        self.cell.kill();
-        loop {
-            match self.cell.event().await {
-                CellEvent::Ready | CellEvent::MemoryRanOut => {}
-                CellEvent::Exited { exit, peak_kb } => {
-                    self.runtime_ended(exit, peak_kb, log).await;
-                    return Ok(());
-                }
-                CellEvent::Gone => {
-                    self.runtime_ended(KILLED, 0, log).await;
-                    return Ok(());
-                }
-                CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
+        while let Ok(event) = self.events.try_recv() {
+            let is_news = !matches!(
+                event,
+                RuntimeEvent::Asked | RuntimeEvent::Extensions | RuntimeEvent::Streamed(StreamEnd::Truncated)
+            );
+            if is_news {
+                return Happened::Runtime(event);
             }
         }
+        if exit == KILLED && self.cell.is_out_of_memory() {
+            return Happened::OutOfMemory;
+        }
+        Happened::Exited(exit)
     }
 
-    async fn init_failed(
+    /// Logs how the init phase went, and clears up after one that failed.
+    async fn init_ended(
         &mut self,
-        failure: &Failure,
+        failure: Option<&Failure>,
         duration: Duration,
-        phase: &str,
+        phase: InitPhase,
         log: &mut Log,
     ) -> Result<(), SandboxError> {
-        self.measure();
-        self.stop(log).await?;
-        let (status, error_type) = match failure {
-            Failure::Init { error_type, .. } => ("error", Some(error_type.as_str())),
-            Failure::Exited(_) => ("error", Some("Runtime.ExitError")),
-            Failure::OutOfMemory => ("error", Some(OUT_OF_MEMORY)),
-            Failure::TimedOut => ("timeout", None),
-        };
-        log.init_report(milliseconds(duration), phase, status, error_type);
+        self.log_extensions(log);
+        let (status, error_type) = failure.map(describe).unzip();
+        let error_type = error_type.flatten();
+        if let Some(failure) = failure {
+            self.measure();
+            self.shut_down(failure.reason(), log).await?;
+        }
+        log.platform(&PlatformEvent::InitReport {
+            phase,
+            duration_ms: milliseconds(duration),
+            ending: Ending { status, error_type: error_type.as_deref() },
+        });
+        self.listened_to = failure.is_none() && self.extensions.telemetry.close();
+        if !self.listened_to && failure.is_none() {
+            log.stop_telemetry();
+        }
         Ok(())
+    }
+
+    fn launch(&mut self, program: usize) {
+        self.cell.run(program);
+        self.running |= 1 << program;
+    }
+
+    fn ended(&mut self, program: usize) {
+        self.running &= !(1 << program);
+    }
+
+    fn is_running(&self, program: usize) -> bool {
+        self.running & (1 << program) != 0
     }
 
     /// Reads everything that is in the output pipe now, and no more: all that was printed before
@@ -400,68 +565,151 @@ impl Environment {
         self.own_kb = usage.own_kb;
     }
 
-    fn conclude(
-        &self,
-        answer: Answer,
-        request_id: &str,
-        duration: Duration,
-        init_ms: Option<f64>,
-        mut log: Log,
-    ) -> Outcome {
+    /// What a call's answer means to its caller and to its report.
+    fn judge(&self, answer: Answer, request_id: &str, log: &mut Log) -> Verdict {
         let timeout = self.spec.timeout;
-        let (payload, failed, status, error_type) = match answer {
-            Answer::Response(payload) => (payload, false, None, None),
-            Answer::HandlerError(payload) => (payload, true, None, None),
-            Answer::TooLarge => (failure::too_large_error(), true, None, None),
-            Answer::Failure(Failure::Init { payload, error_type }) => {
-                (payload, true, Some("error"), Some(error_type))
+        let good = |payload| Verdict { payload, failed: false, status: None, error_type: None };
+        let failed = |payload| Verdict { failed: true, ..good(payload) };
+        match answer {
+            Answer::Response(payload) => good(payload),
+            Answer::Streamed => good(Bytes::new()),
+            Answer::HandlerError(payload) => failed(payload),
+            Answer::TooLarge(limit) => failed(failure::too_large_error(limit)),
+            Answer::Truncated => Verdict {
+                status: Some("error"),
+                error_type: Some(failure::TRUNCATED.into()),
+                ..failed(failure::truncated_error(request_id))
+            },
+            Answer::Failure(failure) => {
+                let (status, error_type) = describe(&failure);
+                let payload = match failure {
+                    Failure::Init { payload, .. } => payload,
+                    Failure::Exited(exit) => {
+                        let error_type = error_type.as_deref().unwrap_or_default();
+                        let reason = failure::exit_reason(exit);
+                        log.exit(request_id, error_type, &reason);
+                        failure::exit_error(request_id, error_type, &reason)
+                    }
+                    Failure::OutOfMemory => {
+                        let reason = failure::exit_reason(KILLED);
+                        log.exit(request_id, EXIT_ERROR, &reason);
+                        failure::exit_error(request_id, EXIT_ERROR, &reason)
+                    }
+                    Failure::Entrypoint(reason) => {
+                        let error_type = error_type.as_deref().unwrap_or_default();
+                        log.exit(request_id, error_type, &reason);
+                        failure::exit_error(request_id, error_type, &reason)
+                    }
+                    Failure::Extension(ExtensionFailure { error_type, message }) => {
+                        log.exit(request_id, error_type, &message);
+                        failure::exit_error(request_id, error_type, &message)
+                    }
+                    Failure::TimedOut => {
+                        log.timed_out(request_id, &failure::timeout_message(timeout));
+                        failure::timeout_error(request_id, timeout)
+                    }
+                };
+                Verdict { status: Some(status), error_type, ..failed(payload) }
             }
-            Answer::Failure(Failure::Exited(exit)) => {
-                log.exit(request_id, &failure::exit_reason(exit));
-                (failure::exit_error(request_id, exit), true, Some("error"), Some("Runtime.ExitError".into()))
+        }
+    }
+
+    /// What the end of the runtime means: an extension may have told of its failure before.
+    fn exited(&self, exit: Exit) -> Failure {
+        match self.extensions.fatal() {
+            Some(error_type) => {
+                let message = failure::exit_reason(exit);
+                Failure::Extension(ExtensionFailure { error_type, message })
             }
-            Answer::Failure(Failure::OutOfMemory) => {
-                log.exit(request_id, &failure::exit_reason(KILLED));
-                (failure::exit_error(request_id, KILLED), true, Some("error"), Some(OUT_OF_MEMORY.into()))
-            }
-            Answer::Failure(Failure::TimedOut) => {
-                log.timed_out(request_id, &failure::timeout_message(timeout));
-                (failure::timeout_error(request_id, timeout), true, Some("timeout"), None)
-            }
-        };
+            None => Failure::Exited(exit),
+        }
+    }
+
+    /// The figures of a call that has ended, `duration` after it began.
+    fn report(&self, ended: &Ended) -> Report {
+        let Verdict { status, error_type, .. } = &ended.verdict;
         // AWS reports a call that was cut off with its timeout, not with the time of the cutting.
-        let duration = if status == Some("timeout") { timeout } else { duration };
+        let duration = if *status == Some("timeout") { self.spec.timeout } else { ended.duration };
         let duration_ms = milliseconds(duration);
-        let report = Report {
+        Report {
             duration_ms,
-            billed_ms: (duration_ms + init_ms.unwrap_or_default()).ceil().max(1.0) as u64,
+            billed_ms: (duration_ms + ended.init_ms.unwrap_or_default()).ceil().max(1.0) as u64,
             memory_mb: self.spec.memory_mb,
             max_memory_mb: if error_type.as_deref() == Some(OUT_OF_MEMORY) {
                 self.spec.memory_mb
             } else {
                 u32::try_from(self.peak_kb.div_ceil(1024)).unwrap_or(u32::MAX).min(self.spec.memory_mb)
             },
-            init_ms,
-            status,
-            error_type,
-        };
-        let (log, tail_from) = log.finish(request_id, &report);
-        Outcome {
-            payload,
-            function_error: failed.then(|| "Unhandled".into()),
-            log,
-            log_stream: self.log_stream.clone(),
-            report,
-            tail_from,
+            init_ms: ended.init_ms,
+            status: *status,
+            error_type: error_type.clone(),
         }
     }
+
+    fn conclude(&self, ended: Ended, mut log: Log) -> Outcome {
+        let report = self.report(&ended);
+        log.report(&PlatformEvent::Report {
+            request_id: &ended.request_id,
+            report: &report,
+            spans: &[],
+            tracing: ended.tracing.as_ref(),
+        });
+        let (log, tail_from) = log.take_call();
+        Outcome {
+            payload: ended.verdict.payload,
+            function_error: ended.verdict.failed.then(|| "Unhandled".into()),
+            log: Arc::new(log),
+            log_stream: Arc::clone(&self.log_stream),
+            report,
+            logged: false,
+            tail_from,
+            closing: Vec::new(),
+        }
+    }
+}
+
+/// The status and error type of a failure in log lines.
+fn describe(failure: &Failure) -> (&'static str, Option<String>) {
+    match failure {
+        Failure::Init { error_type, .. } => ("error", Some(error_type.clone())),
+        Failure::Exited(_) => ("error", Some("Runtime.ExitError".into())),
+        Failure::OutOfMemory => ("error", Some(OUT_OF_MEMORY.into())),
+        Failure::Entrypoint(_) => ("error", Some("Runtime.InvalidEntrypoint".into())),
+        Failure::Extension(failure) => ("error", Some(failure.error_type.into())),
+        Failure::TimedOut => ("timeout", None),
+    }
+}
+
+/// What a call has come to.
+#[derive(Debug)]
+struct Verdict {
+    payload: Bytes,
+    /// The payload is an error.
+    failed: bool,
+    /// `error` or `timeout`, when more than the handler failed.
+    status: Option<&'static str>,
+    error_type: Option<String>,
+}
+
+/// A call that has been answered.
+#[derive(Debug)]
+struct Ended {
+    request_id: String,
+    begun: Instant,
+    duration: Duration,
+    init_ms: Option<f64>,
+    tracing: Option<Tracing>,
+    verdict: Verdict,
 }
 
 /// What a watched runtime did.
 enum Happened {
     Runtime(RuntimeEvent),
+    /// Why, in AWS's words.
+    NotExecuted(String),
     Exited(Exit),
     OutOfMemory,
+    Extension(ExtensionFailure),
     TimedOut,
 }
 

@@ -3,11 +3,16 @@
 //! Owns the protocol's state: which request of the Runtime API is allowed when. Knows no HTTP and
 //! no processes.
 
+mod stream;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use layercake_core::limits::SYNC_RESPONSE_BYTES;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use stream::ResponseHead;
+pub(super) use stream::{Responder, Sink, StreamEnd};
 
 /// A call on its way to the runtime.
 #[derive(Clone, Debug)]
@@ -31,8 +36,12 @@ pub(super) enum RuntimeEvent {
     Failed(Bytes),
     /// The answer was too large; it was not kept.
     TooLarge,
+    /// It answered the call piece by piece, and its caller has the pieces.
+    Streamed(StreamEnd),
     /// The init phase failed.
     InitFailed { payload: Bytes, error_type: String },
+    /// Something has changed among the extensions.
+    Extensions,
 }
 
 /// Why a request of the runtime is refused.
@@ -44,6 +53,12 @@ pub(super) enum Refusal {
     InvalidStateTransition,
     /// More than a response may have.
     TooLarge,
+    /// More than a streamed response may have.
+    StreamTooLarge,
+    /// A streamed response broke off.
+    Truncated,
+    /// Another mode than streaming.
+    InvalidResponseMode,
 }
 
 #[derive(Debug)]
@@ -53,7 +68,13 @@ struct State {
     offered: Option<Delivery>,
     /// The request id that the runtime works on.
     current: Option<String>,
+    /// Where the answer of the call goes, when its caller takes it piece by piece.
+    responder: Option<Responder>,
+    /// There while such an answer is on its way; without it, it is cut off.
+    streaming: Option<oneshot::Sender<()>>,
     initialised: bool,
+    /// Each question for a call is told, not only the first.
+    announces: bool,
     connections: usize,
     events: mpsc::UnboundedSender<RuntimeEvent>,
 }
@@ -69,8 +90,17 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<RuntimeEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let state =
-            State { generation: 0, offered: None, current: None, initialised: false, connections: 0, events };
+        let state = State {
+            generation: 0,
+            offered: None,
+            current: None,
+            responder: None,
+            streaming: None,
+            initialised: false,
+            announces: false,
+            connections: 0,
+            events,
+        };
         (Self { state: Mutex::new(state), offer: Notify::new(), disconnected: Notify::new() }, receiver)
     }
 
@@ -84,9 +114,19 @@ impl Exchange {
         let (events, receiver) = mpsc::unbounded_channel();
         let mut state = self.state();
         state.generation += 1;
-        (state.offered, state.current, state.initialised) = (None, None, false);
+        (state.offered, state.current, state.streaming, state.initialised) = (None, None, None, false);
         state.events = events;
         receiver
+    }
+
+    /// Where the events of the current runtime go.
+    pub(super) fn events(&self) -> mpsc::UnboundedSender<RuntimeEvent> {
+        self.state().events.clone()
+    }
+
+    /// Whether [`RuntimeEvent::Asked`] comes with each question for a call.
+    pub(super) fn announce(&self, announces: bool) {
+        self.state().announces = announces;
     }
 
     /// Gives the runtime a call, now or as soon as it asks.
@@ -127,7 +167,7 @@ impl Exchange {
             if state.generation != generation || state.current.is_some() {
                 return Err(Refusal::InvalidStateTransition);
             }
-            if !state.initialised {
+            if !state.initialised || state.announces {
                 state.initialised = true;
                 // A driver that is gone has no use for the event.
                 let _ = state.events.send(RuntimeEvent::Asked);
@@ -161,6 +201,7 @@ impl Exchange {
         state.current = None;
         match payload.filter(|payload| payload.len() as u64 <= SYNC_RESPONSE_BYTES) {
             Some(payload) => {
+                state.pass_whole(&payload);
                 let _ = state.events.send(RuntimeEvent::Answered(payload));
                 Ok(())
             }
@@ -197,7 +238,9 @@ impl Exchange {
 impl State {
     fn may_answer(&self, generation: u64, request_id: &str) -> Result<(), Refusal> {
         match &self.current {
-            _ if self.generation != generation => Err(Refusal::InvalidStateTransition),
+            _ if self.generation != generation || self.streaming.is_some() => {
+                Err(Refusal::InvalidStateTransition)
+            }
             Some(current) if current == request_id => Ok(()),
             Some(_) => Err(Refusal::InvalidRequestId),
             None => Err(Refusal::InvalidStateTransition),

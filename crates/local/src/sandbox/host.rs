@@ -2,22 +2,30 @@
 //!
 //! Turns a spec into the plan of a cell. One per sandbox.
 
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, OnceLock},
+};
 #[cfg(target_os = "linux")]
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
-use std::{io, sync::Arc};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use tokio::net::unix::pipe;
 
 use super::{
-    EnvironmentSpec, RuntimeClient, SandboxError,
+    EnvironmentSpec, FunctionRuntime, LateLog, LogEvent, RuntimeClient, SandboxError,
+    cell_event::Outputs,
     client::{self, ClientFiles},
+    entrypoint::{self, Entrypoint},
+    extensions::external_names,
+    image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
+    open::{Program, ProgramStreams, PythonInside},
     runtime_api::Admission,
-    variables::{Outside, variables},
+    variables::{Contact, Outside, Place, of_extensions, variables},
 };
 use crate::interpreters::{Interpreter, Interpreters};
 
@@ -30,8 +38,7 @@ use super::{
     cgroup::{Group, Groups, Limits},
     confine::{self, Confinement, Reach},
     filter,
-    jail::{JailPlan, RuntimeCommand, Streams},
-    open::Program,
+    jail::{JailPlan, RuntimeCommand},
     root::{self, Template},
 };
 
@@ -46,21 +53,46 @@ pub(super) struct Host {
     interpreters: Interpreters,
     client: RuntimeClient,
     means: Means,
+    /// Where environments are to run on images.
+    images: Option<Images>,
     pub(super) report: IsolationReport,
+    late_log: OnceLock<LateLog>,
     #[cfg(target_os = "linux")]
-    templates: Mutex<HashMap<u8, Arc<Template>>>,
+    templates: Mutex<HashMap<String, Arc<Template>>>,
     #[cfg(target_os = "linux")]
     groups: Groups,
     #[cfg(target_os = "linux")]
     filters: Vec<seccompiler::BpfProgram>,
 }
 
-/// A runtime process, decided but for its place.
+/// A cell and what belongs to it.
+pub(super) struct Furnished {
+    pub(super) cell: Cell,
+    pub(super) entrypoint: Entrypoint,
+    pub(super) outputs: Outputs,
+    /// The external extensions, the first of which is program 1.
+    pub(super) extensions: Vec<String>,
+}
+
+/// A process, decided but for its place.
 pub(super) struct Command {
     pub(super) program: String,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) directory: Utf8PathBuf,
+    pub(super) entrypoint: Entrypoint,
+    /// Its standard streams, where they are not nothing and the log.
+    pub(super) streams: Option<ProgramStreams>,
+}
+
+/// What a function runs on.
+enum Ground<'a> {
+    /// A Python of this machine, with our runtime client.
+    Python { interpreter: &'a Interpreter, client: ClientFiles },
+    /// This machine's system folders.
+    Provided,
+    /// An image.
+    Image(Arc<ImageRoot>),
 }
 
 fn start(step: &str) -> impl FnOnce(io::Error) -> SandboxError {
@@ -73,7 +105,7 @@ impl Host {
         work: Utf8PathBuf,
         interpreters: Interpreters,
         isolation: Isolation,
-        client: RuntimeClient,
+        (client, root): (RuntimeClient, RootFileSystem),
     ) -> Self {
         // What a server that was killed has left behind; the folder is ours alone.
         let _ = fs_err::remove_dir_all(work.join("tmp"));
@@ -87,12 +119,23 @@ impl Host {
         #[cfg(not(target_os = "linux"))]
         let means = Means::default();
         let (means, report) = isolation::detect(isolation, means, &work.join("trial"));
+        let images = match root {
+            RootFileSystem::Host => None,
+            RootFileSystem::Image(source) => Some(Images::new(source, work.join("images"))),
+        };
+        if images.is_some() && !means.root {
+            tracing::warn!(
+                "functions run on this machine's files, not on AWS's images: it gives no file system of their own"
+            );
+        }
         Self {
             work,
             interpreters,
             client,
             means,
+            images: images.filter(|_| means.root),
             report,
+            late_log: OnceLock::new(),
             #[cfg(target_os = "linux")]
             templates: Mutex::new(HashMap::new()),
             #[cfg(target_os = "linux")]
@@ -102,62 +145,205 @@ impl Host {
         }
     }
 
+    /// The runtimes whose images could not be had, and why.
+    pub(super) fn missing_images(&self) -> Vec<(FunctionRuntime, String)> {
+        self.images.as_ref().map(Images::failures).unwrap_or_default()
+    }
+
+    /// Fetches nothing any more.
+    pub(super) fn stop_fetching(&self) {
+        if let Some(images) = &self.images {
+            images.stop();
+        }
+    }
+
     /// Whose connections a cell's Runtime API takes.
     pub(super) fn admission(&self, cell: &Cell) -> Admission {
         if self.means.peers { Admission::Own { keeper: cell.keeper() } } else { Admission::Everybody }
     }
 
-    /// A cell for one environment. Its runtime does not run yet.
+    /// Sets, once, where lines go that come outside a call.
+    pub(super) fn set_late_log(&self, late_log: LateLog) {
+        // A second one has no place: the first keeps the order of all lines.
+        let _ = self.late_log.set(late_log);
+    }
+
+    /// Whether there is such a place.
+    pub(super) fn has_late_log(&self) -> bool {
+        self.late_log.get().is_some()
+    }
+
+    /// Hands over lines that belong to no outcome.
+    pub(super) fn log_late(
+        &self,
+        spec: &Arc<EnvironmentSpec>,
+        log_stream: &Arc<str>,
+        events: Arc<Vec<LogEvent>>,
+    ) {
+        if let (Some(late_log), false) = (self.late_log.get(), events.is_empty()) {
+            (late_log.0)(spec, log_stream, events);
+        }
+    }
+
+    /// A cell for one environment. Nothing runs in it yet.
     pub(super) async fn cell(
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
         log_stream: String,
         runtime_api: String,
-    ) -> Result<(Cell, pipe::Receiver), SandboxError> {
+    ) -> Result<Furnished, SandboxError> {
+        let image = self.image(spec.runtime).await;
         let host = Arc::clone(self);
         // Off the async threads: files are written, and a fork copies the server's page tables.
-        let task = tokio::task::spawn_blocking(move || host.launch(&spec, &log_stream, &runtime_api));
-        let launched = task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
-        Cell::attach(launched).map_err(start("read from a process"))
+        let task = tokio::task::spawn_blocking(move || {
+            let extensions = external_names(spec.opt.as_deref());
+            let contact = Contact { log_stream, runtime_api };
+            let (launched, entrypoint) = host.launch(&spec, image, &extensions, &contact)?;
+            Ok::<_, SandboxError>((launched, entrypoint, extensions))
+        });
+        let (launched, entrypoint, extensions) =
+            task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
+        let (cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
+        Ok(Furnished { cell, entrypoint, outputs, extensions })
+    }
+
+    /// The image that a function is to run on, if it is to run on one and it can be had.
+    pub(super) async fn image(&self, runtime: FunctionRuntime) -> Option<Arc<ImageRoot>> {
+        match &self.images {
+            Some(images) => images.root(runtime).await,
+            None => None,
+        }
     }
 
     fn launch(
         &self,
         spec: &EnvironmentSpec,
-        log_stream: &str,
-        runtime_api: &str,
-    ) -> Result<Launched, SandboxError> {
-        let interpreter = self.interpreters.for_runtime(spec.runtime)?;
-        let client = client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+        image: Option<Arc<ImageRoot>>,
+        extensions: &[String],
+        contact: &Contact,
+    ) -> Result<(Launched, Entrypoint), SandboxError> {
+        let ground = self.ground(spec, image)?;
         #[cfg(target_os = "linux")]
         if self.means.root {
-            let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
-            let command = self.inside(spec, &template, &client, log_stream, runtime_api);
-            let plan = self.jail(&command, template.steps(spec, self.means), None);
-            let (group, confinement) = self.confinement(spec, None)?;
-            return Cell::launch(plan, &confinement, group, None)
-                .map_err(start("start a process in new namespaces"));
+            let command = self.inside(spec, &ground, contact);
+            let entrypoint = command.entrypoint.clone();
+            let extensions = extension_commands("/opt", extensions, &command);
+            return Ok((self.launch_inside(spec, &ground, command, &extensions)?, entrypoint));
         }
-        let (command, temporary) = self
-            .outside(spec, interpreter, &client, log_stream, runtime_api)
-            .map_err(start("prepare a folder"))?;
+        let (command, temporary) = self.outside(spec, &ground, contact).map_err(start("prepare a folder"))?;
+        let entrypoint = command.entrypoint.clone();
+        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
+        let extensions = extension_commands(opt, extensions, &command);
+        Ok((self.launch_outside(spec, &ground, (command, extensions), temporary)?, entrypoint))
+    }
+
+    /// A cell with a program of somebody's choice in place of the runtime.
+    pub(super) fn launch_program(
+        &self,
+        spec: &EnvironmentSpec,
+        image: Option<Arc<ImageRoot>>,
+        program: &Program,
+        streams: ProgramStreams,
+    ) -> Result<Launched, SandboxError> {
+        let ground = self.ground(spec, image)?;
+        // Nobody answers there.
+        let contact = Contact { log_stream: String::new(), runtime_api: String::new() };
+        let has_path = spec.variables.contains_key("PYTHONPATH");
         #[cfg(target_os = "linux")]
-        {
-            let reach = self.reach(spec, interpreter, &client, &temporary);
-            let (group, confinement) = self.confinement(spec, Some(&reach))?;
-            let plan = self.jail(&command, Vec::new(), None);
-            return Cell::launch(plan, &confinement, group, Some(temporary.clone()))
-                .map_err(start("start a process"));
+        if self.means.root {
+            let runtime = self.inside(spec, &ground, &contact);
+            let python = match (&ground, spec.runtime) {
+                (Ground::Python { interpreter, .. }, _) => Some(root::interpreter_name(interpreter)),
+                (Ground::Image(_), FunctionRuntime::Python(python)) => {
+                    Some(format!("python{}", python.python_version()))
+                }
+                _ => None,
+            };
+            let python = python.map(|name| PythonInside {
+                executable: format!("/var/lang/bin/{name}"),
+                layers: (!has_path).then_some("/opt"),
+            });
+            let command = program.command(runtime, python, streams)?;
+            return self.launch_inside(spec, &ground, command, &[]);
         }
-        #[cfg(not(target_os = "linux"))]
-        let plan = super::cell_plain::PlainPlan {
-            program: command.program,
-            arguments: command.arguments,
-            environment: command.environment,
-            directory: command.directory,
+        let (runtime, temporary) =
+            self.outside(spec, &ground, &contact).map_err(start("prepare a folder"))?;
+        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
+        let python = match &ground {
+            Ground::Python { interpreter, .. } => Some(PythonInside {
+                executable: interpreter.executable.to_string(),
+                layers: (!has_path).then_some(opt),
+            }),
+            Ground::Provided | Ground::Image(_) => None,
+        };
+        let command = program.command(runtime, python, streams)?;
+        self.launch_outside(spec, &ground, (command, Vec::new()), temporary)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn launch_inside(
+        &self,
+        spec: &EnvironmentSpec,
+        ground: &Ground<'_>,
+        command: Command,
+        extensions: &[Command],
+    ) -> Result<Launched, SandboxError> {
+        let template = self.template(ground).map_err(start("prepare the file system"))?;
+        let plan = self.jail(command, extensions, template.steps(spec, self.means));
+        let (group, confinement) = self.confinement(spec, None)?;
+        Cell::launch(plan, &confinement, group, None).map_err(start("start a process in new namespaces"))
+    }
+
+    fn launch_outside(
+        &self,
+        spec: &EnvironmentSpec,
+        ground: &Ground<'_>,
+        (command, extensions): (Command, Vec<Command>),
+        temporary: Utf8PathBuf,
+    ) -> Result<Launched, SandboxError> {
+        #[cfg(target_os = "linux")]
+        let launched = {
+            let reach = self.reach(spec, ground, &temporary);
+            let (group, confinement) = self.confinement(spec, Some(&reach))?;
+            let plan = self.jail(command, &extensions, Vec::new());
+            Cell::launch(plan, &confinement, group, Some(temporary.clone()))
         };
         #[cfg(not(target_os = "linux"))]
-        Cell::launch(plan, Some(temporary)).map_err(start("start a process"))
+        let launched = {
+            let _ = (spec, ground);
+            let programs = std::iter::once(command)
+                .chain(extensions)
+                .map(|command| super::cell_plain::PlainProgram {
+                    program: command.program,
+                    arguments: command.arguments,
+                    environment: command.environment,
+                    directory: command.directory,
+                    streams: command.streams,
+                })
+                .collect();
+            Cell::launch(super::cell_plain::PlainPlan { programs }, Some(temporary))
+        };
+        launched.map_err(start("start a process"))
+    }
+
+    /// What a function runs on.
+    fn ground(
+        &self,
+        spec: &EnvironmentSpec,
+        image: Option<Arc<ImageRoot>>,
+    ) -> Result<Ground<'_>, SandboxError> {
+        if let Some(image) = image {
+            return Ok(Ground::Image(image));
+        }
+        match spec.runtime {
+            FunctionRuntime::Python(python) => {
+                let interpreter = self.interpreters.for_runtime(python)?;
+                let client =
+                    client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
+                Ok(Ground::Python { interpreter, client })
+            }
+            FunctionRuntime::Provided(_) => Ok(Ground::Provided),
+        }
     }
 
     fn arguments(&self, bootstrap: &str, flags: &[&str]) -> Vec<String> {
@@ -168,46 +354,95 @@ impl Host {
         }
     }
 
+    /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
+    /// where a message ends; in the same pipe as all the rest they keep their place in it.
+    fn environment(&self, ground: &Ground<'_>, mut variables: BTreeMap<String, String>) -> Vec<(String, String)> {
+        let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
+        if !ours {
+            variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
+        }
+        variables.into_iter().collect()
+    }
+
     /// The runtime as an ordinary process on this machine's file system.
     fn outside(
         &self,
         spec: &EnvironmentSpec,
-        interpreter: &Interpreter,
-        client: &ClientFiles,
-        log_stream: &str,
-        runtime_api: &str,
+        ground: &Ground<'_>,
+        contact: &Contact,
     ) -> io::Result<(Command, Utf8PathBuf)> {
         let temporary = self.work.join("tmp").join(uuid::Uuid::new_v4().simple().to_string());
         fs_err::create_dir_all(&temporary)?;
-        let library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
-        let outside = Outside { library, temporary: temporary.as_str() };
-        let environment = variables(spec, log_stream, runtime_api, Some(&outside)).into_iter().collect();
-        // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
-        let arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
-        let program = interpreter.executable.to_string();
-        Ok((Command { program, arguments, environment, directory: spec.task.clone() }, temporary))
+        let (mut library, mut program, mut arguments, entrypoint);
+        match ground {
+            Ground::Python { interpreter, client } => {
+                library = interpreter.libpython.as_ref().and_then(|path| path.parent()).map(Utf8Path::as_str);
+                program = interpreter.executable.to_string();
+                // Neither this machine's packages (-S, -s) nor bytecode beside the user's files (-B).
+                arguments = self.arguments(client.program().as_str(), &["-s", "-S", "-B"]);
+                entrypoint = Entrypoint::Ours;
+                if let Some(wrapper) = entrypoint::wrapper(spec) {
+                    let wrapper = entrypoint::on_this_machine(spec, wrapper);
+                    (program, arguments) = entrypoint::wrapped(&wrapper, program, arguments);
+                }
+            }
+            // An image needs a root of its own, and so no process outside has one.
+            Ground::Provided | Ground::Image(_) => {
+                let inside;
+                (inside, entrypoint) = entrypoint::bootstrap(spec);
+                (library, arguments) = (None, Vec::new());
+                program = entrypoint::on_this_machine(spec, inside);
+            }
+        }
+        let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
+        let environment = self.environment(ground, variables(spec, contact, &place));
+        let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint, streams: None };
+        Ok((command, temporary))
     }
+}
+
+/// The extensions beside a runtime: the same place, their own programs, fewer variables.
+fn extension_commands(opt: &str, names: &[String], runtime: &Command) -> Vec<Command> {
+    let command = |name: &String| Command {
+        program: format!("{opt}/extensions/{name}"),
+        arguments: Vec::new(),
+        environment: of_extensions(&runtime.environment),
+        // As the supervisor's own: AWS's extensions start at the root.
+        directory: "/".into(),
+        entrypoint: Entrypoint::Ours,
+        streams: None,
+    };
+    names.iter().map(command).collect()
 }
 
 #[cfg(target_os = "linux")]
 impl Host {
     /// The runtime as an environment with a root of its own sees it.
-    fn inside(
-        &self,
-        spec: &EnvironmentSpec,
-        template: &Template,
-        client: &ClientFiles,
-        log_stream: &str,
-        runtime_api: &str,
-    ) -> Command {
-        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
-        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
-        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+    fn inside(&self, spec: &EnvironmentSpec, ground: &Ground<'_>, contact: &Contact) -> Command {
+        let (program, arguments, entrypoint) = match ground {
+            Ground::Python { interpreter, client } => {
+                let (program, arguments) = self.python_inside(spec, interpreter, client);
+                (program, arguments, Entrypoint::Ours)
+            }
+            Ground::Image(image) if matches!(spec.runtime, FunctionRuntime::Python(_)) => {
+                entrypoint::of_image(spec, &image.process.entrypoint)
+            }
+            Ground::Provided | Ground::Image(_) => {
+                let (program, entrypoint) = entrypoint::bootstrap(spec);
+                (program.to_owned(), Vec::new(), entrypoint)
+            }
+        };
+        let place = match ground {
+            Ground::Image(image) => Place::Image(&image.process.env),
+            Ground::Python { .. } | Ground::Provided => Place::Root,
+        };
         Command {
-            program: template.interpreter(),
-            arguments: self.arguments(&format!("/var/runtime/{name}"), flags),
-            environment: variables(spec, log_stream, runtime_api, None).into_iter().collect(),
+            program,
+            arguments,
+            environment: self.environment(ground, variables(spec, contact, &place)),
             directory: "/var/task".into(),
+            entrypoint,
+            streams: None,
         }
     }
 
@@ -234,8 +469,7 @@ impl Host {
     fn reach<'a>(
         &self,
         spec: &'a EnvironmentSpec,
-        interpreter: &'a Interpreter,
-        client: &'a ClientFiles,
+        ground: &'a Ground<'_>,
         temporary: &'a Utf8Path,
     ) -> Reach<'a> {
         const SYSTEM: &[&str] =
@@ -243,82 +477,84 @@ impl Host {
         const SETTINGS: &[&str] = &["/etc", "/proc", "/sys/devices/system/cpu", "/run/systemd/resolve"];
         const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
         let fixed = SYSTEM.iter().chain(SETTINGS).map(|path| Utf8Path::new(*path));
-        let own = [Some(interpreter.executable.as_path()), Some(interpreter.prefix.as_path())];
-        let files = [Some(client.source.as_path()), client.bytecode.as_deref()];
-        let code = [Some(spec.task.as_path()), spec.opt.as_deref(), Some(interpreter.stdlib.as_path())];
-        let library = interpreter.libpython.as_deref().and_then(Utf8Path::parent);
-        let read = fixed.chain([own, files].into_iter().flatten().chain(code).chain([library]).flatten());
-        let write = DEVICES.iter().map(|path| Utf8Path::new(*path)).chain([temporary]);
-        Reach { read: read.collect(), write: write.collect() }
+        let mut read: Vec<&Utf8Path> =
+            fixed.chain([spec.task.as_path()]).chain(spec.opt.as_deref()).collect();
+        if let Ground::Python { interpreter, client } = ground {
+            read.extend([interpreter.executable.as_path(), &interpreter.prefix, &interpreter.stdlib]);
+            read.push(&client.source);
+            read.extend(client.bytecode.as_deref());
+            read.extend(interpreter.libpython.as_deref().and_then(Utf8Path::parent));
+        }
+        let write = DEVICES.iter().map(|path| Utf8Path::new(*path)).chain([temporary]).collect();
+        Reach { read, write }
     }
 
-    fn template(&self, interpreter: &Interpreter, client: &ClientFiles) -> io::Result<Arc<Template>> {
+    fn python_inside(
+        &self,
+        spec: &EnvironmentSpec,
+        interpreter: &Interpreter,
+        client: &ClientFiles,
+    ) -> (String, Vec<String>) {
+        let program = format!("/var/lang/bin/{}", root::interpreter_name(interpreter));
+        if let Some(wrapper) = entrypoint::wrapper(spec) {
+            // A wrapper is given the command line that it would be given by AWS.
+            let arguments = self.arguments("/var/runtime/bootstrap.py", &[]);
+            return entrypoint::wrapped(wrapper, program, arguments);
+        }
+        let name = if client.bytecode.is_some() { "bootstrap.pyc" } else { "bootstrap.py" };
+        // A user's PYTHONPATH may hold a sitecustomize, which only site would run.
+        let flags: &[&str] = if spec.variables.contains_key("PYTHONPATH") { &[] } else { &["-S"] };
+        (program, self.arguments(&format!("/var/runtime/{name}"), flags))
+    }
+
+    fn template(&self, ground: &Ground<'_>) -> io::Result<Arc<Template>> {
+        let name = match ground {
+            Ground::Python { interpreter, .. } => root::interpreter_name(interpreter),
+            Ground::Provided => "provided".to_owned(),
+            Ground::Image(image) => image.id.clone(),
+        };
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(template) = templates.get(&interpreter.version.1) {
+        if let Some(template) = templates.get(&name) {
             return Ok(Arc::clone(template));
         }
-        let template = Arc::new(Template::write(&self.work, interpreter, client, self.means)?);
-        templates.insert(interpreter.version.1, Arc::clone(&template));
+        let template = Arc::new(match ground {
+            Ground::Python { interpreter, client } => {
+                Template::python(&self.work, interpreter, client, self.means)?
+            }
+            Ground::Provided => Template::provided(&self.work, self.means)?,
+            Ground::Image(image) => Template::image(&self.work, image, self.means)?,
+        });
+        templates.insert(name, Arc::clone(&template));
         Ok(template)
     }
 
-    /// A cell with a program of somebody's choice in place of the runtime.
-    pub(super) fn launch_program(
-        &self,
-        spec: &EnvironmentSpec,
-        program: &Program,
-        streams: Streams,
-    ) -> Result<Launched, SandboxError> {
-        let interpreter = self.interpreters.for_runtime(spec.runtime)?;
-        let client = client::prepare(&self.work, interpreter).map_err(start("prepare the runtime client"))?;
-        let has_path = spec.variables.contains_key("PYTHONPATH");
-        if self.means.root {
-            let template = self.template(interpreter, &client).map_err(start("prepare the file system"))?;
-            let command = self.inside(spec, &template, &client, "", "");
-            let python = template.interpreter();
-            let command = program.command(command, &python, (!has_path).then_some("/opt"));
-            let plan = self.jail(&command, template.steps(spec, self.means), Some(streams));
-            let (group, confinement) = self.confinement(spec, None)?;
-            return Cell::launch(plan, &confinement, group, None)
-                .map_err(start("start a process in new namespaces"));
-        }
-        let (command, temporary) =
-            self.outside(spec, interpreter, &client, "", "").map_err(start("prepare a folder"))?;
-        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
-        let command =
-            program.command(command, interpreter.executable.as_str(), (!has_path).then_some(opt));
-        let reach = self.reach(spec, interpreter, &client, &temporary);
-        let (group, confinement) = self.confinement(spec, Some(&reach))?;
-        let plan = self.jail(&command, Vec::new(), Some(streams));
-        Cell::launch(plan, &confinement, group, Some(temporary.clone())).map_err(start("start a process"))
-    }
-
-    fn jail(
-        &self,
-        command: &Command,
-        steps: Vec<super::jail::Step>,
-        streams: Option<Streams>,
-    ) -> JailPlan {
-        let text = |text: &str| root::c_string(text);
-        let program = text(&command.program);
-        let arguments = command.arguments.iter().map(|argument| text(argument));
+    fn jail(&self, mut runtime: Command, extensions: &[Command], steps: Vec<super::jail::Step>) -> JailPlan {
+        let streams = runtime.streams.take();
         JailPlan {
             namespaces: root::namespaces(self.means),
             id_maps: root::id_maps(self.means),
             steps,
-            runtime: RuntimeCommand {
-                arguments: std::iter::once(program.clone()).chain(arguments).collect(),
-                program,
-                environment: command
-                    .environment
-                    .iter()
-                    .map(|(key, value)| text(&format!("{key}={value}")))
-                    .collect(),
-                directory: text(command.directory.as_str()),
-                identity: root::identity(self.means),
-                most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
-                streams,
-            },
+            runtime: RuntimeCommand { streams, ..self.program(&runtime) },
+            extensions: extensions.iter().map(|extension| self.program(extension)).collect(),
+        }
+    }
+
+    fn program(&self, command: &Command) -> RuntimeCommand {
+        let text = |text: &str| root::c_string(text);
+        let program = text(&command.program);
+        let arguments = command.arguments.iter().map(|argument| text(argument));
+        RuntimeCommand {
+            arguments: std::iter::once(program.clone()).chain(arguments).collect(),
+            program,
+            environment: command
+                .environment
+                .iter()
+                .map(|(key, value)| text(&format!("{key}={value}")))
+                .collect(),
+            directory: text(command.directory.as_str()),
+            identity: root::identity(self.means),
+            most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
+            streams: None,
         }
     }
 }

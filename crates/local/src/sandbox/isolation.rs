@@ -311,7 +311,8 @@ mod probe {
             streams: None,
         };
         let namespaces = root::namespaces(means);
-        let plan = JailPlan { namespaces, id_maps: root::id_maps(means), steps, runtime: nothing };
+        let id_maps = root::id_maps(means);
+        let plan = JailPlan { namespaces, id_maps, steps, runtime: nothing, extensions: Vec::new() };
         let keeper = jail::start(&plan, &Confinement::default())
             .map_err(|error| format!("new namespaces: {error}"))?;
         let answer = first_record(&keeper.status);

@@ -1,9 +1,10 @@
 //! The jail: a process in namespaces of its own, made by an ordered list of precomputed steps.
 //!
-//! Owns the only `unsafe` code of the crate: clone, mounts, identity, exec. A jail is two
-//! processes. The *keeper* is process 1 of the new pid namespace; it runs the steps, starts the
-//! *runtime* whenever the server says so, and reports how it ended. When the server goes away,
-//! however it does, the control pipe closes, the keeper ends, and the kernel ends all the rest.
+//! Owns the only `unsafe` code of the crate: clone, mounts, identity, exec. A jail has two
+//! kinds of processes. The *keeper* is process 1 of the new pid namespace; it runs the steps, starts
+//! the *programs* (the runtime and the function's extensions) whenever the server says so, and
+//! reports how they ended. When the server goes away, however it does, the control pipe closes, the
+//! keeper ends, and the kernel ends all the rest.
 //!
 //! Between clone and exec nothing here may allocate, lock or panic: the server has many threads,
 //! and the child is a copy of only one of them.
@@ -16,7 +17,10 @@ use std::{
     ptr,
 };
 
-use super::confine::{self, Confinement};
+use super::{
+    confine::{self, Confinement},
+    open::ProgramStreams,
+};
 
 use nix::{
     errno::Errno,
@@ -80,9 +84,22 @@ pub(super) struct JailPlan {
     pub(super) id_maps: Option<IdMaps>,
     pub(super) steps: Vec<Step>,
     pub(super) runtime: RuntimeCommand,
+    /// Programs that run beside the runtime, at most [`MOST_EXTENSIONS`].
+    pub(super) extensions: Vec<RuntimeCommand>,
 }
 
-/// The program that the keeper starts.
+impl JailPlan {
+    /// The program of a number: the runtime is 0, the extensions follow.
+    pub(super) fn program(&self, number: usize) -> Option<&RuntimeCommand> {
+        number.checked_sub(1).map_or(Some(&self.runtime), |extension| self.extensions.get(extension))
+    }
+}
+
+/// As many as Lambda allows.
+pub(super) const MOST_EXTENSIONS: usize = 10;
+const MOST_PROGRAMS: usize = MOST_EXTENSIONS + 1;
+
+/// A program that the keeper starts.
 #[derive(Debug)]
 pub(super) struct RuntimeCommand {
     pub(super) program: CString,
@@ -95,33 +112,28 @@ pub(super) struct RuntimeCommand {
     /// makes that mean this jail's processes alone.
     pub(super) most_processes: Option<u64>,
     /// What it reads and writes, in place of nothing and the log.
-    pub(super) streams: Option<Streams>,
-}
-
-/// The standard streams of a program that is not a runtime.
-#[derive(Debug)]
-pub(super) struct Streams {
-    /// stdin, stdout, stderr.
-    pub(super) files: [OwnedFd; 3],
-    /// Whether stdin is a terminal that is to be the program's own.
-    pub(super) is_terminal: bool,
+    pub(super) streams: Option<ProgramStreams>,
 }
 
 /// A running keeper and the server's ends of its pipes.
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) pid: i32,
-    /// Commands, one byte each: [`RUN`] and [`KILL`]. Closing it ends the jail.
+    /// Commands, two bytes each: what, and the number of the program. Closing it ends the jail.
     pub(super) control: OwnedFd,
     /// Reports, [`Record::SIZE`] bytes each.
     pub(super) status: OwnedFd,
     /// What the runtime writes to stdout and stderr.
     pub(super) log: OwnedFd,
+    /// What the extensions write, where there are any.
+    pub(super) extension_log: Option<OwnedFd>,
 }
 
-/// Starts the runtime.
+/// Starts a program.
 pub(super) const RUN: u8 = b'R';
-/// Kills the runtime and all it has started; the keeper and the file system stay.
+/// Asks a program and its process group to end.
+pub(super) const TERMINATE: u8 = b'T';
+/// Kills a program; whatever it has started follows when nothing else runs.
 pub(super) const KILL: u8 = b'K';
 const GO: u8 = b'G';
 
@@ -132,25 +144,25 @@ pub(super) enum Record {
     Ready,
     /// The step of this index failed.
     StepFailed { step: usize, errno: i32 },
-    /// The runtime could not be executed.
-    ExecFailed { errno: i32 },
-    /// The runtime ended with this wait status, and nothing of it is left. It never held more
-    /// memory than the peak.
-    Exited { wait_status: i32, peak_kb: i32 },
+    /// A program could not be executed. Its end follows.
+    ExecFailed { program: usize, errno: i32 },
+    /// A program ended with this wait status. It never held more memory than the peak. When no
+    /// other program runs, nothing is left of any.
+    Exited { program: usize, wait_status: i32, peak_kb: i32 },
 }
 
 impl Record {
-    pub(super) const SIZE: usize = 12;
+    pub(super) const SIZE: usize = 16;
 
     fn to_bytes(self) -> [u8; Self::SIZE] {
-        let (kind, first, second) = match self {
-            Self::Ready => (1, 0, 0),
-            Self::StepFailed { step, errno } => (2, step as i32, errno),
-            Self::ExecFailed { errno } => (3, errno, 0),
-            Self::Exited { wait_status, peak_kb } => (4, wait_status, peak_kb),
+        let (kind, index, first, second) = match self {
+            Self::Ready => (1, 0, 0, 0),
+            Self::StepFailed { step, errno } => (2, step as i32, errno, 0),
+            Self::ExecFailed { program, errno } => (3, program as i32, errno, 0),
+            Self::Exited { program, wait_status, peak_kb } => (4, program as i32, wait_status, peak_kb),
         };
         let mut bytes = [0; Self::SIZE];
-        for (index, number) in [kind, first, second].into_iter().enumerate() {
+        for (index, number) in [kind, index, first, second].into_iter().enumerate() {
             let four: [u8; 4] = i32::to_ne_bytes(number);
             (bytes[index * 4], bytes[index * 4 + 1], bytes[index * 4 + 2], bytes[index * 4 + 3]) =
                 (four[0], four[1], four[2], four[3]);
@@ -160,11 +172,12 @@ impl Record {
 
     pub(super) fn from_bytes(bytes: [u8; Self::SIZE]) -> Option<Self> {
         let number = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let index = usize::try_from(number(4)).ok()?;
         Some(match number(0) {
             1 => Self::Ready,
-            2 => Self::StepFailed { step: usize::try_from(number(4)).ok()?, errno: number(8) },
-            3 => Self::ExecFailed { errno: number(4) },
-            4 => Self::Exited { wait_status: number(4), peak_kb: number(8) },
+            2 => Self::StepFailed { step: index, errno: number(8) },
+            3 => Self::ExecFailed { program: index, errno: number(8) },
+            4 => Self::Exited { program: index, wait_status: number(8), peak_kb: number(12) },
             _ => return None,
         })
     }
@@ -173,18 +186,19 @@ impl Record {
 /// Everything the child needs, as plain pointers and numbers.
 struct Prepared<'a> {
     plan: &'a JailPlan,
-    arguments: Vec<*const c_char>,
-    environment: Vec<*const c_char>,
+    /// Arguments and environment of each program, ended by null.
+    lists: Vec<(Vec<*const c_char>, Vec<*const c_char>)>,
     null: RawFd,
     control: RawFd,
     status: RawFd,
     log: RawFd,
+    extension_log: RawFd,
     /// The runtime's own streams, or -1.
     streams: [RawFd; 3],
     confined: confine::Prepared,
 }
 
-/// Starts the keeper of a jail. The runtime waits for [`RUN`].
+/// Starts the keeper of a jail. The programs wait for [`RUN`].
 pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Keeper> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
@@ -193,14 +207,19 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
     let (control_read, control) = pipe2(OFlag::O_CLOEXEC)?;
     let (status, status_write) = pipe2(OFlag::O_CLOEXEC)?;
     let (log, log_write) = pipe2(OFlag::O_CLOEXEC)?;
+    let extension_log = if plan.extensions.is_empty() { None } else { Some(pipe2(OFlag::O_CLOEXEC)?) };
+    let (extension_log, extension_log_write) = extension_log.unzip();
+    let programs = std::iter::once(&plan.runtime).chain(plan.extensions.iter().take(MOST_EXTENSIONS));
     let mut prepared = Prepared {
         plan,
-        arguments: pointers(&plan.runtime.arguments),
-        environment: pointers(&plan.runtime.environment),
+        lists: programs
+            .map(|program| (pointers(&program.arguments), pointers(&program.environment)))
+            .collect(),
         null: null.as_raw_fd(),
         control: control_read.as_raw_fd(),
         status: status_write.as_raw_fd(),
         log: log_write.as_raw_fd(),
+        extension_log: extension_log_write.as_ref().unwrap_or(&log_write).as_raw_fd(),
         streams: plan
             .runtime
             .streams
@@ -218,10 +237,10 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    let keeper = Keeper { pid: pid as i32, control, status, log };
-    drop((control_read, status_write, log_write));
+    let keeper = Keeper { pid: pid as i32, control, status, log, extension_log };
+    drop((control_read, status_write, log_write, extension_log_write));
     let written = plan.id_maps.as_ref().map_or(Ok(()), |maps| write_id_maps(keeper.pid, maps));
-    if let Err(error) = written.and_then(|()| Ok(nix::unistd::write(&keeper.control, &[GO]).map(drop)?)) {
+    if let Err(error) = written.and_then(|()| Ok(nix::unistd::write(&keeper.control, &[GO, 0]).map(drop)?)) {
         drop(keeper.control);
         wait(keeper.pid);
         return Err(error);
@@ -256,6 +275,7 @@ unsafe fn clone(namespaces: c_int) -> c_long {
 const CONTROL: RawFd = 3;
 const STATUS: RawFd = 4;
 const LOG: RawFd = 5;
+const EXTENSION_LOG: RawFd = 6;
 
 fn errno() -> c_int {
     Errno::last_raw()
@@ -290,7 +310,7 @@ unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
         if !own_pids {
             libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong);
         }
-        if read_command() != Some(GO) {
+        if read_command().is_none_or(|(command, _)| command != GO) {
             libc::_exit(0);
         }
         for (index, step) in plan.steps.iter().enumerate() {
@@ -301,7 +321,7 @@ unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
         }
         report(Record::Ready);
         let signals = libc::signalfd(-1, &raw const children, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        let mut runtime: libc::pid_t = -1;
+        let mut running: [libc::pid_t; MOST_PROGRAMS] = [-1; MOST_PROGRAMS];
         loop {
             let mut ready = [
                 libc::pollfd { fd: CONTROL, events: libc::POLLIN, revents: 0 },
@@ -318,24 +338,45 @@ unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
                     if pid <= 0 {
                         break;
                     }
-                    if pid == runtime {
-                        kill_all(runtime, own_pids);
-                        runtime = -1;
-                        report(Record::Exited { wait_status, peak_kb: usage.ru_maxrss as i32 });
+                    let mut others = false;
+                    let mut ended = None;
+                    for (program, place) in running.iter_mut().enumerate() {
+                        if *place == pid {
+                            *place = -1;
+                            ended = Some(program);
+                        }
+                        others |= *place > 0;
+                    }
+                    if let Some(program) = ended {
+                        libc::kill(-pid, libc::SIGKILL);
+                        // Whose child an orphan was is not known, so the last program's end takes
+                        // all of them.
+                        if !others {
+                            kill_all(own_pids);
+                        }
+                        report(Record::Exited { program, wait_status, peak_kb: usage.ru_maxrss as i32 });
                     }
                 }
             }
             if ready[0].revents != 0 {
-                match read_command() {
-                    Some(RUN) if runtime < 0 => runtime = start_runtime(prepared),
-                    // SIGCHLD comes next, and with it the report.
-                    Some(KILL) if runtime > 0 => {
-                        libc::kill(runtime, libc::SIGKILL);
+                let Some((command, program)) = read_command() else {
+                    for pid in running.into_iter().filter(|&pid| pid > 0) {
+                        libc::kill(-pid, libc::SIGKILL);
                     }
-                    Some(_) => {}
-                    None => {
-                        kill_all(runtime, own_pids);
-                        libc::_exit(0);
+                    kill_all(own_pids);
+                    libc::_exit(0);
+                };
+                if let Some(place) = running.get_mut(program) {
+                    match command {
+                        RUN if *place < 0 => *place = start_program(prepared, program),
+                        TERMINATE if *place > 0 => {
+                            libc::kill(-*place, libc::SIGTERM);
+                        }
+                        // SIGCHLD comes next, and with it the report.
+                        KILL if *place > 0 => {
+                            libc::kill(*place, libc::SIGKILL);
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -350,6 +391,7 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         let high = |descriptor: RawFd| libc::fcntl(descriptor, libc::F_DUPFD, 64);
         let (null, control) = (high(prepared.null), high(prepared.control));
         let (status, log) = (high(prepared.status), high(prepared.log));
+        let extension_log = high(prepared.extension_log);
         for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
             *stream = high(*stream);
         }
@@ -360,7 +402,8 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         libc::dup3(control, CONTROL, libc::O_CLOEXEC);
         libc::dup3(status, STATUS, libc::O_CLOEXEC);
         libc::dup3(log, LOG, libc::O_CLOEXEC);
-        let mut next = prepared.confined.settle(6);
+        libc::dup3(extension_log, EXTENSION_LOG, libc::O_CLOEXEC);
+        let mut next = prepared.confined.settle(7);
         for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
             *stream = libc::dup3(*stream, next, libc::O_CLOEXEC);
             next += 1;
@@ -381,12 +424,13 @@ unsafe fn close_from(first: RawFd) {
     }
 }
 
-unsafe fn read_command() -> Option<u8> {
-    let mut byte = 0u8;
+/// A command and the number of its program; the server writes both at once.
+unsafe fn read_command() -> Option<(u8, usize)> {
+    let mut bytes = [0u8; 2];
     loop {
-        // SAFETY: reads one byte into `byte`.
-        match unsafe { libc::read(CONTROL, (&raw mut byte).cast(), 1) } {
-            1 => return Some(byte),
+        // SAFETY: reads two bytes into `bytes`.
+        match unsafe { libc::read(CONTROL, bytes.as_mut_ptr().cast(), bytes.len()) } {
+            2 => return Some((bytes[0], usize::from(bytes[1]))),
             -1 if errno() == libc::EINTR => {}
             _ => return None,
         }
@@ -394,7 +438,7 @@ unsafe fn read_command() -> Option<u8> {
 }
 
 /// Kills and reaps every descendant of the keeper.
-unsafe fn kill_all(runtime: libc::pid_t, own_pids: bool) {
+unsafe fn kill_all(own_pids: bool) {
     // SAFETY: signals and waits for this process's own descendants only: `-1` means them in a
     // pid namespace whose process 1 we are, and otherwise each child is asked for by number.
     unsafe {
@@ -402,9 +446,6 @@ unsafe fn kill_all(runtime: libc::pid_t, own_pids: bool) {
             libc::kill(-1, libc::SIGKILL);
             while libc::waitpid(-1, ptr::null_mut(), 0) > 0 {}
             return;
-        }
-        if runtime > 0 {
-            libc::kill(-runtime, libc::SIGKILL);
         }
         // The keeper is a subreaper: whoever loses its parent becomes the keeper's child, so
         // killing children until there are none reaches those that left the process group too.
@@ -438,23 +479,28 @@ unsafe fn kill_children() {
     }
 }
 
-/// Forks and executes the runtime.
-unsafe fn start_runtime(prepared: &Prepared<'_>) -> libc::pid_t {
+/// Forks and executes a program.
+unsafe fn start_program(prepared: &Prepared<'_>, program: usize) -> libc::pid_t {
     // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
     unsafe {
         let pid = clone(0);
         if pid != 0 {
             return pid as libc::pid_t;
         }
-        let errno = become_runtime(prepared).err().unwrap_or(0);
-        report(Record::ExecFailed { errno });
+        let errno = become_runtime(prepared, program).err().unwrap_or(0);
+        report(Record::ExecFailed { program, errno });
         libc::_exit(127)
     }
 }
 
 /// Returns only on failure.
-unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
-    let runtime = &prepared.plan.runtime;
+unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), c_int> {
+    let (Some(runtime), Some((arguments, environment))) =
+        (prepared.plan.program(program), prepared.lists.get(program))
+    else {
+        return Err(libc::ENOENT);
+    };
+    let log = if program == 0 { LOG } else { EXTENSION_LOG };
     // SAFETY: system calls on memory prepared before the clone; the argument and environment
     // lists end with null.
     unsafe {
@@ -467,8 +513,8 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
             c_long::from(libc::KEYCTL_JOIN_SESSION_KEYRING),
             ptr::null::<c_char>(),
         );
-        check(libc::dup2(LOG, 1))?;
-        check(libc::dup2(LOG, 2))?;
+        check(libc::dup2(log, 1))?;
+        check(libc::dup2(log, 2))?;
         if let Some(streams) = &runtime.streams {
             for (number, &stream) in (0..).zip(&prepared.streams) {
                 check(libc::dup2(stream, number))?;
@@ -512,7 +558,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>) -> Result<(), c_int> {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         prepared.confined.enclose()?;
-        libc::execve(runtime.program.as_ptr(), prepared.arguments.as_ptr(), prepared.environment.as_ptr());
+        libc::execve(runtime.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
         Err(errno())
     }
 }
@@ -649,8 +695,8 @@ mod tests {
         for record in [
             Record::Ready,
             Record::StepFailed { step: 3, errno: 1 },
-            Record::ExecFailed { errno: 2 },
-            Record::Exited { wait_status: 9, peak_kb: 7 },
+            Record::ExecFailed { program: 10, errno: 2 },
+            Record::Exited { program: 1, wait_status: 9, peak_kb: 7 },
         ] {
             assert_eq!(Record::from_bytes(record.to_bytes()), Some(record));
         }

@@ -16,13 +16,13 @@ use camino::Utf8PathBuf;
 use layercake_core::{
     Hint,
     aws::{AccountId, FunctionName, Region},
-    target::Runtime,
 };
 
 use tokio::sync::{Notify, watch};
 
 use self::{
     environment::Environment,
+    exchange::Responder,
     host::Host,
     pool::{Acquired, Key, Pool},
 };
@@ -39,33 +39,44 @@ mod cgroup;
 mod client;
 #[cfg(target_os = "linux")]
 mod confine;
+mod entrypoint;
 mod environment;
 mod exchange;
+mod extensions;
 mod failure;
 #[cfg(target_os = "linux")]
 mod filter;
+mod function_runtime;
 mod host;
+mod image;
 mod isolation;
 #[cfg(target_os = "linux")]
 mod jail;
 mod log;
+mod log_format;
 mod memory;
-#[cfg(target_os = "linux")]
 mod open;
 mod peer;
+mod platform_event;
 mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
 mod survey;
 pub mod terminal;
+mod streaming;
+mod telemetry;
 mod variables;
 
+pub use exchange::ResponseHead;
+pub use function_runtime::{FunctionRuntime, NotRun, Provided};
+pub use image::{ImageSource, NoRegistry, RootFileSystem};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
-#[cfg(target_os = "linux")]
 pub use open::{Ended, Program, ProgramKind, ProgramStreams};
 pub use survey::{ControlGroup, Survey, survey};
+pub use log_format::{LogFormat, LogLevel};
+pub use streaming::{Completion, ResponseBody, Streaming};
 pub use variables::log_group;
 
 /// What an execution environment is made from. Two calls with the same function ARN, version and
@@ -82,8 +93,8 @@ pub struct EnvironmentSpec {
     pub version: String,
     /// The revision id; it changes with each change of code or configuration.
     pub revision: String,
-    /// Which Python.
-    pub runtime: Runtime,
+    /// Which Python, or which system for a `bootstrap`.
+    pub runtime: FunctionRuntime,
     /// `module.function`.
     pub handler: String,
     /// The memory setting.
@@ -94,6 +105,8 @@ pub struct EnvironmentSpec {
     pub tmp_mb: u32,
     /// The log group that its lines go to; [`log_group`] where none is configured.
     pub log_group: String,
+    /// How they look.
+    pub log_format: LogFormat,
     /// The user's environment variables.
     pub variables: BTreeMap<String, String>,
     /// The unpacked code, seen as `/var/task`.
@@ -132,19 +145,47 @@ pub struct Outcome {
     /// `Unhandled` when the payload is an error.
     pub function_error: Option<String>,
     /// The log, from `INIT_START` (first call of an environment only) to `REPORT`.
-    pub log: Vec<LogEvent>,
+    pub log: Arc<Vec<LogEvent>>,
     /// The log stream of the environment that ran the call.
-    pub log_stream: String,
+    pub log_stream: Arc<str>,
     /// The figures of the `REPORT` line.
     pub report: Report,
+    /// Whether the lines went to the late log already, since more of the call follow there.
+    pub logged: bool,
     /// Index in `log` of the first event that belongs to the invocation and not to the init phase.
     tail_from: usize,
+    /// The end of the tail, where the call's own last lines are still to come.
+    closing: Vec<LogEvent>,
+}
+
+/// Takes lines that belong to no outcome: what extensions print after the answer and while they shut
+/// down, with the last lines of the call they belong to.
+#[derive(Clone)]
+pub struct LateLog(LateLogTaker);
+
+/// The environment's spec, its log stream, the lines.
+type LateLogTaker = Arc<dyn Fn(&Arc<EnvironmentSpec>, &Arc<str>, Arc<Vec<LogEvent>>) + Send + Sync>;
+
+impl LateLog {
+    /// Must neither wait nor fail.
+    pub fn new(
+        take: impl Fn(&Arc<EnvironmentSpec>, &Arc<str>, Arc<Vec<LogEvent>>) + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl std::fmt::Debug for LateLog {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LateLog")
+    }
 }
 
 impl Outcome {
     /// What `LogType=Tail` answers: the last 4 KB of the invocation's own log.
     pub fn log_tail(&self) -> Vec<u8> {
-        log::tail(&self.log[self.tail_from.min(self.log.len())..])
+        let own = &self.log[self.tail_from.min(self.log.len())..];
+        if self.closing.is_empty() { log::tail(own) } else { log::tail(&[own, &self.closing].concat()) }
     }
 }
 
@@ -170,6 +211,9 @@ pub enum SandboxError {
         /// The bound.
         environments: usize,
     },
+    /// An environment that has no Python of its own was to run it.
+    #[error("the function's runtime has no Python")]
+    NoPython,
     /// The sandbox is shutting down.
     #[error("the local cloud is shutting down")]
     ShuttingDown,
@@ -182,6 +226,7 @@ impl Hint for SandboxError {
             Self::Start { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space, or choose another folder with --data".into())
             }
+            Self::NoPython => Some("open a shell, or run a command that the function brings along".into()),
             Self::Start { .. } | Self::ShuttingDown => None,
             Self::Busy { .. } => Some("wait for running calls to end, or call less at the same time".into()),
         }
@@ -220,6 +265,8 @@ pub struct Tuning {
     pub keep_idle: Duration,
     /// What runs inside.
     pub client: RuntimeClient,
+    /// On which files.
+    pub root: RootFileSystem,
 }
 
 impl Default for Tuning {
@@ -229,6 +276,7 @@ impl Default for Tuning {
             patience: Duration::from_secs(900),
             keep_idle: Duration::from_secs(300),
             client: RuntimeClient::Ours,
+            root: RootFileSystem::Host,
         }
     }
 }
@@ -266,7 +314,12 @@ impl Sandbox {
     /// The same, with other knobs.
     pub fn with(config: SandboxConfig, tuning: Tuning) -> Arc<Self> {
         let shared = Arc::new(Shared {
-            host: Arc::new(Host::new(config.work, config.interpreters, config.isolation, tuning.client)),
+            host: Arc::new(Host::new(
+                config.work,
+                config.interpreters,
+                config.isolation,
+                (tuning.client, tuning.root),
+            )),
             pool: Pool::new(tuning.most_environments, tuning.patience),
             keep_idle: tuning.keep_idle,
             stop: watch::Sender::new(false),
@@ -276,18 +329,23 @@ impl Sandbox {
         Arc::new(Self { shared })
     }
 
+    /// Sets, once, where lines go that come outside a call. Without it they are lost.
+    pub fn set_late_log(&self, late_log: LateLog) {
+        self.shared.host.set_late_log(late_log);
+    }
+
     /// Runs one call in an idle environment of its function, or in a new one.
     ///
     /// Who drops the future ends the environment in the middle of the call; [`Self::invoke`] does not.
     pub async fn run(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
-        self.shared.invoke(spec, call).await
+        self.shared.invoke(spec, call, None).await
     }
 
     /// The same in a task of its own: a call that has begun is run to its end even when nobody waits
     /// for it any more.
     pub async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
         let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move { shared.invoke(spec, call).await });
+        let task = tokio::spawn(async move { shared.invoke(spec, call, None).await });
         // A task that panicked has lost its environment, which ends with it.
         task.await.unwrap_or_else(|error| {
             Err(SandboxError::Start { step: "run the call".into(), source: std::io::Error::other(error) })
@@ -318,6 +376,7 @@ impl Sandbox {
     pub async fn shutdown(&self) {
         let idle = self.shared.pool.close();
         self.shared.stop.send_replace(true);
+        self.shared.host.stop_fetching();
         self.shared.end(idle).await;
         self.shared.pool.empty().await;
     }
@@ -327,7 +386,6 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`SandboxError`] when it cannot be started.
-    #[cfg(target_os = "linux")]
     pub async fn open(
         &self,
         spec: EnvironmentSpec,
@@ -337,6 +395,11 @@ impl Sandbox {
         open::run(&self.shared.host, spec, program, streams).await
     }
 
+    /// The runtimes that were to run on AWS's images and do not, and why.
+    pub fn missing_images(&self) -> Vec<(FunctionRuntime, String)> {
+        self.shared.host.missing_images()
+    }
+
     /// What this host gives and what it does not.
     pub fn isolation(&self) -> IsolationReport {
         self.shared.host.report.clone()
@@ -344,7 +407,12 @@ impl Sandbox {
 }
 
 impl Shared {
-    async fn invoke(&self, spec: Arc<EnvironmentSpec>, call: Call) -> Result<Outcome, SandboxError> {
+    async fn invoke(
+        self: &Arc<Self>,
+        spec: Arc<EnvironmentSpec>,
+        call: Call,
+        responder: Option<Responder>,
+    ) -> Result<Outcome, SandboxError> {
         let (mut lease, acquired) = self.pool.acquire(Key::of(&spec)).await?;
         let mut environment = match acquired {
             Acquired::Warm(mut environment) => {
@@ -362,18 +430,43 @@ impl Shared {
                 Environment::start(&self.host, spec).await?
             }
         };
+        let streams = responder.is_some();
+        if let Some(responder) = responder {
+            environment.stream_to(responder);
+        }
         let mut stop = self.stop.subscribe();
         let result = tokio::select! {
             biased;
             _ = stop.wait_for(|&stop| stop) => Err(SandboxError::ShuttingDown),
             result = environment.run(call) => result,
         };
+        if streams {
+            environment.end_stream();
+        }
         if result.is_err() {
             environment.end().await;
+        } else if environment.is_unsettled() {
+            let (shared, number) = (Arc::clone(self), lease.keep());
+            tokio::spawn(async move { shared.settle(number, environment).await });
         } else if let Some(environment) = lease.give_back(environment) {
             environment.end().await;
         }
         result
+    }
+
+    /// Lets the extensions of an environment finish their work on a call that has been answered.
+    async fn settle(&self, number: u64, mut environment: Environment) {
+        let mut lease = self.pool.lease(number);
+        let mut stop = self.stop.subscribe();
+        let settled = tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stop| stop) => Err(SandboxError::ShuttingDown),
+            settled = environment.settle() => settled,
+        };
+        let rest = if settled.is_ok() { lease.give_back(environment) } else { Some(environment) };
+        if let Some(environment) = rest {
+            environment.end().await;
+        }
     }
 
     /// Ends environments, all the way even when nobody waits for it any more.

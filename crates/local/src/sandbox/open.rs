@@ -8,9 +8,8 @@ use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use super::{
     EnvironmentSpec, SandboxError,
-    cell_event::{CellEvent, Exit},
+    cell_event::{CellEvent, Exit, RUNTIME},
     host::{Cell, Command, Host},
-    jail::Streams,
 };
 
 /// What to run.
@@ -53,41 +52,69 @@ pub enum Ended {
     OutOfMemory,
 }
 
+/// The Python of an environment.
+#[derive(Debug)]
+pub(super) struct PythonInside<'a> {
+    /// As the environment sees it.
+    pub(super) executable: String,
+    /// Where the layers are, when our runtime client would look for modules there.
+    pub(super) layers: Option<&'a str>,
+}
+
 impl Program {
-    /// Turns the command of a runtime into that of this program. `opt` is where the layers are, when
-    /// the bootstrap would look for modules there.
-    pub(super) fn command(&self, runtime: Command, python: &str, opt: Option<&str>) -> Command {
-        let Command { mut environment, directory, .. } = runtime;
-        let task = directory.clone();
-        // Nobody waits for answers there.
-        environment.retain(|(name, _)| name != "AWS_LAMBDA_RUNTIME_API" && !name.starts_with("_LAYERCAKE_"));
-        let folder = python.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for (name, value) in &mut environment {
-            if name == "PATH" && !value.split(':').any(|part| part == folder) {
-                *value = format!("{folder}:{value}");
+    /// Turns the command of a runtime into that of this program.
+    pub(super) fn command(
+        &self,
+        mut runtime: Command,
+        python: Option<PythonInside<'_>>,
+        streams: ProgramStreams,
+    ) -> Result<Command, SandboxError> {
+        let environment = &mut runtime.environment;
+        let task = &runtime.directory;
+        // Nobody answers there, and nobody reads frames.
+        environment.retain(|(name, _)| {
+            name != "AWS_LAMBDA_RUNTIME_API"
+                && name != "_LAMBDA_TELEMETRY_LOG_FD"
+                && !name.starts_with("_LAYERCAKE_")
+        });
+        if let Some(python) = &python {
+            let (folder, version) = python.executable.rsplit_once('/').unwrap_or_default();
+            for (_, path) in environment.iter_mut().filter(|(name, _)| name == "PATH") {
+                if !path.split(':').any(|part| part == folder) {
+                    *path = format!("{folder}:{path}");
+                }
+            }
+            if let Some(layers) = python.layers {
+                // The runtime client puts these in by itself, after the interpreter has started.
+                let layers = format!("{layers}/python/lib/{version}/site-packages:{layers}/python");
+                environment.push(("PYTHONPATH".to_owned(), format!("{task}:{layers}:/var/runtime")));
             }
         }
-        if let Some(opt) = opt {
-            // The bootstrap puts these in by itself, after the interpreter has started.
-            let version = python.rsplit_once('/').map_or(python, |(_, name)| name);
-            environment.push((
-                "PYTHONPATH".to_owned(),
-                format!("{task}:{opt}/python/lib/{version}/site-packages:{opt}/python:/var/runtime"),
-            ));
-        }
         environment.extend(self.variables.iter().cloned());
-        let text = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        let shell = || ["/bin/bash", "/bin/sh"].into_iter().find(|path| std::path::Path::new(path).exists());
-        let (program, arguments) = match &self.what {
-            ProgramKind::Python => (python.to_owned(), Vec::new()),
-            ProgramKind::Shell => (shell().unwrap_or("/bin/sh").to_owned(), Vec::new()),
+        let python = python.map(|python| python.executable);
+        (runtime.program, runtime.arguments) = match &self.what {
+            ProgramKind::Python => match python {
+                Some(python) => (python, Vec::new()),
+                None => return Err(SandboxError::NoPython),
+            },
+            // The shell that starts the other one is there on every system and image.
+            ProgramKind::Shell => {
+                let script = "[ -x /bin/bash ] && exec /bin/bash; exec /bin/sh";
+                ("/bin/sh".to_owned(), ["-c", script].map(str::to_owned).to_vec())
+            }
             ProgramKind::Command(command) => {
-                let mut arguments: Vec<String> = text(&["-c", "exec \"$@\"", "layercake shell"]);
+                let mut arguments = ["-c", "exec \"$@\"", "layercake shell"].map(str::to_owned).to_vec();
                 arguments.extend(command.iter().cloned());
+                match (arguments.get_mut(3), python) {
+                    // On a machine's own files these may be another version, or not there.
+                    (Some(first), Some(python)) if first == "python" || first == "python3" => *first = python,
+                    _ => {}
+                }
                 ("/bin/sh".to_owned(), arguments)
             }
         };
-        Command { program, arguments, environment, directory }
+        runtime.streams = Some(streams);
+        Ok(runtime)
     }
 }
 
@@ -98,15 +125,13 @@ pub(super) async fn run(
     program: Program,
     streams: ProgramStreams,
 ) -> Result<Ended, SandboxError> {
-    let host = Arc::clone(host);
     let failed = |step: &str, source| SandboxError::Start { step: step.to_owned(), source };
-    let launch = tokio::task::spawn_blocking(move || {
-        let ProgramStreams { files, is_terminal } = streams;
-        host.launch_program(&spec, &program, Streams { files, is_terminal })
-    });
+    let image = host.image(spec.runtime).await;
+    let host = Arc::clone(host);
+    let launch = tokio::task::spawn_blocking(move || host.launch_program(&spec, image, &program, streams));
     let launched = launch.await.map_err(|error| failed("start a process", io::Error::other(error)))??;
-    let (mut cell, _log) = Cell::attach(launched).map_err(|error| failed("read from a process", error))?;
-    cell.run();
+    let (mut cell, _) = Cell::attach(launched).map_err(|error| failed("read from a process", error))?;
+    cell.run(RUNTIME);
     let mut is_out_of_memory = false;
     let ended = loop {
         match cell.event().await {
@@ -115,10 +140,16 @@ pub(super) async fn run(
                 cell.end().await;
                 return Err(SandboxError::Start { step, source });
             }
+            CellEvent::NotExecuted { program, source } => {
+                cell.end().await;
+                return Err(failed(&format!("run `{program}`"), source));
+            }
+            // There are none.
+            CellEvent::LaunchFailed { .. } => {}
             CellEvent::MemoryRanOut => {
                 if !cell.make_room() {
                     is_out_of_memory = true;
-                    cell.kill();
+                    cell.kill(RUNTIME);
                 }
             }
             CellEvent::Exited { .. } | CellEvent::Gone if is_out_of_memory => break Ended::OutOfMemory,

@@ -218,6 +218,11 @@ impl Pool {
         idle
     }
 
+    /// The lease of this number, which somebody has kept.
+    pub(super) fn lease(&self, number: u64) -> Lease<'_> {
+        Lease { pool: self, number, returned: false }
+    }
+
     /// What holds the places of environments while they end.
     pub(super) fn leaving(&self, count: usize) -> Leaving<'_> {
         Leaving { pool: self, count }
@@ -250,6 +255,12 @@ impl Drop for Pool {
 }
 
 impl Lease<'_> {
+    /// Goes on under its number, and comes back with [`Pool::lease`].
+    pub(super) fn keep(mut self) -> u64 {
+        self.returned = true;
+        self.number
+    }
+
     /// Gives an environment back after a call. It comes out again when it may not be kept: then it
     /// must end before the lease does.
     pub(super) fn give_back(&mut self, environment: Environment) -> Option<Environment> {

@@ -11,6 +11,7 @@ use nix::libc::{self, c_int};
 use super::{
     EnvironmentSpec,
     client::ClientFiles,
+    image::{ImageRoot, LAYOUT_FILES},
     isolation::Means,
     jail::{IdMaps, Identity, Step, attribute},
 };
@@ -58,47 +59,101 @@ fn is_real_folder(path: &Utf8Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
 }
 
+/// The folders that are there whatever runs.
+const FOLDERS: &str = "dev etc etc/alternatives opt proc tmp empty var var/task var/runtime";
+
 /// A folder of mount points and small files, the same for all environments of one interpreter.
 #[derive(Debug)]
 pub(super) struct Template {
     root: Utf8PathBuf,
     binds: Vec<(Utf8PathBuf, String)>,
-    interpreter_name: String,
+}
+
+/// `python3.12`.
+pub(super) fn interpreter_name(interpreter: &Interpreter) -> String {
+    format!("python3.{}", interpreter.version.1)
 }
 
 impl Template {
-    /// Writes the template below `work`, over whatever is there.
-    pub(super) fn write(
+    /// Writes the template of a Python below `work`, over whatever is there.
+    pub(super) fn python(
         work: &Utf8Path,
         interpreter: &Interpreter,
         client: &ClientFiles,
         means: Means,
     ) -> io::Result<Self> {
-        let interpreter_name = format!("python3.{}", interpreter.version.1);
-        let root = work.join("roots").join(&interpreter_name);
-        if root.exists() {
-            fs_err::remove_dir_all(&root)?;
-        }
-        let mut template = Self { root, binds: Vec::new(), interpreter_name };
-        let folders = "dev etc etc/alternatives opt proc tmp empty var var/task var/lang var/lang/bin var/lang/lib var/runtime";
-        template.folder("")?;
-        for folder in folders.split(' ') {
+        let mut template = Self::provided_in(work, &interpreter_name(interpreter), means)?;
+        for folder in ["var/lang", "var/lang/bin", "var/lang/lib"] {
             template.folder(folder)?;
         }
-        template.system()?;
-        template.etc(means)?;
-        template.python(interpreter)?;
+        template.interpreter(interpreter)?;
         template.file("var/runtime/bootstrap.py", fs_err::read(&client.source)?)?;
         if let Some(bytecode) = &client.bytecode {
             template.file("var/runtime/bootstrap.pyc", fs_err::read(bytecode)?)?;
         }
+        Ok(template)
+    }
+
+    /// The same without a language: for a `bootstrap` of the function's own.
+    pub(super) fn provided(work: &Utf8Path, means: Means) -> io::Result<Self> {
+        Self::provided_in(work, "provided", means)
+    }
+
+    fn provided_in(work: &Utf8Path, name: &str, means: Means) -> io::Result<Self> {
+        let root = work.join("roots").join(name);
+        if root.exists() {
+            fs_err::remove_dir_all(&root)?;
+        }
+        let mut template = Self { root, binds: Vec::new() };
+        template.folder("")?;
+        for folder in FOLDERS.split(' ') {
+            template.folder(folder)?;
+        }
+        template.system()?;
+        template.etc(means)?;
+        template.devices()?;
+        Ok(template)
+    }
+
+    /// The template of an image, whose files stay as they are: what an environment adds to them lies
+    /// in a folder below `work` and is shown in their place.
+    pub(super) fn image(work: &Utf8Path, image: &ImageRoot, means: Means) -> io::Result<Self> {
+        let own = Self { root: work.join("roots").join(format!("image-{}", image.id)), binds: Vec::new() };
+        if own.root.exists() {
+            fs_err::remove_dir_all(&own.root)?;
+        }
+        for folder in ["", "dev", "etc"] {
+            own.folder(folder)?;
+        }
+        own.devices()?;
+        let before = |name: &str| {
+            let mut text = fs_err::read_to_string(image.folder.join(name)).unwrap_or_default();
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text
+        };
+        own.names(means, &before("etc/passwd"), &before("etc/group"))?;
+        let mut binds = vec![(own.root.join("dev"), "dev".to_owned())];
+        for file in LAYOUT_FILES {
+            if own.root.join(file).exists() {
+                binds.push((own.root.join(file), file.to_owned()));
+            }
+        }
+        if Utf8Path::new("/etc/resolv.conf").exists() {
+            binds.push(("/etc/resolv.conf".into(), "etc/resolv.conf".into()));
+        }
+        Ok(Self { root: image.folder.clone(), binds })
+    }
+
+    fn devices(&self) -> io::Result<()> {
         for (name, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
-            template.link(&format!("dev/{name}"), &format!("/proc/self/{target}"))?;
+            self.link(&format!("dev/{name}"), &format!("/proc/self/{target}"))?;
         }
         for device in DEVICES {
-            template.file(&format!("dev/{device}"), "")?;
+            self.file(&format!("dev/{device}"), "")?;
         }
-        Ok(template)
+        Ok(())
     }
 
     fn folder(&self, path: &str) -> io::Result<()> {
@@ -162,14 +217,7 @@ impl Template {
                 }
             }
         }
-        let hosts = fs_err::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".into());
-        self.file("etc/hosts", hosts)?;
-        let (uid, gid) = if means.users { FUNCTION_ID } else { (STRANGER, STRANGER) };
-        self.file(
-            "etc/passwd",
-            format!("root:x:0:0:root:/root:/bin/bash\nsbx_user1051:x:{uid}:{gid}::/home/sbx_user1051:/sbin/nologin\n"),
-        )?;
-        self.file("etc/group", format!("root:x:0:\nsbx_group:x:{gid}:\n"))?;
+        self.names(means, "root:x:0:0:root:/root:/bin/bash\n", "root:x:0:\n")?;
         // A resolver may be rewritten while the server runs (a VPN comes up), so it is no copy.
         if Utf8Path::new("/etc/resolv.conf").exists() {
             self.bind(Utf8Path::new("/etc/resolv.conf"), "etc/resolv.conf")?;
@@ -177,10 +225,21 @@ impl Template {
         Ok(())
     }
 
+    /// The names of hosts, and of users after those that are there.
+    fn names(&self, means: Means, users: &str, groups: &str) -> io::Result<()> {
+        let hosts = fs_err::read_to_string("/etc/hosts").unwrap_or_else(|_| "127.0.0.1\tlocalhost\n".into());
+        // The name by which extensions let telemetry be sent to them.
+        self.file("etc/hosts", format!("{}\n127.0.0.1\tsandbox.localdomain sandbox\n", hosts.trim_end()))?;
+        let (uid, gid) = if means.users { FUNCTION_ID } else { (STRANGER, STRANGER) };
+        let own = format!("sbx_user1051:x:{uid}:{gid}::/home/sbx_user1051:/sbin/nologin\n");
+        self.file("etc/passwd", format!("{users}{own}"))?;
+        self.file("etc/group", format!("{groups}sbx_group:x:{gid}:\n"))
+    }
+
     /// An interpreter finds its library relative to itself, so one put together at `/var/lang`
     /// has that prefix, wherever its parts come from, and nobody's site-packages.
-    fn python(&mut self, interpreter: &Interpreter) -> io::Result<()> {
-        let name = self.interpreter_name.clone();
+    fn interpreter(&mut self, interpreter: &Interpreter) -> io::Result<()> {
+        let name = interpreter_name(interpreter);
         self.bind(&interpreter.executable, &format!("var/lang/bin/{name}"))?;
         for alias in ["python3", "python"] {
             self.link(&format!("var/lang/bin/{alias}"), &name)?;
@@ -206,11 +265,6 @@ impl Template {
             self.bind(&source.join(name), &format!("{}/{name}", HOMEBREW.trim_start_matches('/')))?;
         }
         Ok(())
-    }
-
-    /// The interpreter as an environment sees it.
-    pub(super) fn interpreter(&self) -> String {
-        format!("/var/lang/bin/{}", self.interpreter_name)
     }
 
     /// The steps that turn this template into the root of one environment.
@@ -326,7 +380,7 @@ mod tests {
     }
 
     fn template(root: &Utf8Path) -> Template {
-        Template { root: root.join("root"), binds: Vec::new(), interpreter_name: "python3.12".into() }
+        Template { root: root.join("root"), binds: Vec::new() }
     }
 
     #[test]
@@ -362,7 +416,7 @@ mod tests {
             libpython: None,
             source: crate::interpreters::FoundIn::Named,
         };
-        template.python(&interpreter).expect("put together");
+        template.interpreter(&interpreter).expect("put together");
         let hidden: Vec<_> = template.binds.iter().filter(|(source, _)| source.ends_with("empty")).collect();
         assert_eq!(hidden.len(), 1, "{hidden:?}");
         assert_eq!(hidden[0].1, "var/lang/lib/python3.12/dist-packages");

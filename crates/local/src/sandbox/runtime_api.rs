@@ -1,12 +1,15 @@
 //! The Runtime API 2018-06-01 of one environment, on a loopback port of its own.
 //!
 //! Owns the HTTP of it: a small parser with bounds, and AWS's answers to the letter (FACTS.md
-//! §8). Decides nothing; `exchange` does.
+//! §8). The Extensions API has the same port and its own texts (`extensions::api`). Decides
+//! nothing; `exchange` and `extensions` do.
+
+mod stream;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use layercake_core::limits::SYNC_RESPONSE_BYTES;
+use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,6 +18,10 @@ use tokio::{
 
 use super::{
     exchange::{Delivery, Exchange, Refusal},
+    extensions::{
+        Extensions,
+        api::{self, ExtensionHeaders, Route},
+    },
     peer::{self, Peer},
 };
 
@@ -35,7 +42,12 @@ pub(super) enum Admission {
 }
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, exchange: Arc<Exchange>, admission: Admission) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    exchange: Arc<Exchange>,
+    extensions: Arc<Extensions>,
+    admission: Admission,
+) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= MOST_CONNECTIONS {
@@ -44,13 +56,14 @@ pub(super) async fn serve(listener: TcpListener, exchange: Arc<Exchange>, admiss
         let stream = accept(&listener).await;
         while connections.try_join_next().is_some() {}
         let generation = exchange.connect();
-        let guard = Connected(Arc::clone(&exchange));
+        let connected = Connected { exchange: Arc::clone(&exchange), counts: true };
+        let extensions = Arc::clone(&extensions);
         connections.spawn(async move {
             if !admits(admission, &stream).await {
                 return;
             }
             let mut connection =
-                Connection { stream, exchange: &guard.0, generation, input: Vec::new(), start: 0 };
+                Connection { stream, connected, extensions, generation, input: Vec::new(), start: 0 };
             // A broken connection is the runtime's affair; the driver sees its process end.
             let _ = connection.run().await;
         });
@@ -86,17 +99,31 @@ async fn admits(admission: Admission, stream: &TcpStream) -> bool {
     }
 }
 
-struct Connected(Arc<Exchange>);
+struct Connected {
+    exchange: Arc<Exchange>,
+    /// It may be the runtime's, whose last words are waited for.
+    counts: bool,
+}
 
-impl Drop for Connected {
-    fn drop(&mut self) {
-        self.0.disconnect();
+impl Connected {
+    /// Notes that the connection is an extension's.
+    fn is_extension(&mut self) {
+        if std::mem::take(&mut self.counts) {
+            self.exchange.disconnect();
+        }
     }
 }
 
-struct Connection<'a> {
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.is_extension();
+    }
+}
+
+struct Connection {
     stream: TcpStream,
-    exchange: &'a Exchange,
+    connected: Connected,
+    extensions: Arc<Extensions>,
     generation: u64,
     /// Bytes read; those before `start` are done with.
     input: Vec<u8>,
@@ -112,20 +139,34 @@ struct Head {
     close: bool,
     expects_continue: bool,
     error_type: String,
+    /// Only on paths that are not the runtime's.
+    extension: ExtensionHeaders,
+    /// How the runtime answers, when it says so.
+    response_mode: Option<String>,
+    /// Kept of streamed answers alone: the type of those in one piece is nobody's affair.
+    content_type: Option<String>,
 }
 
 enum Body {
     Whole(Bytes),
     /// Longer than any answer may be; read and thrown away.
     TooLarge,
+    /// Broken off by the runtime, which says why behind it.
+    Failed(Bytes),
 }
 
-impl Connection<'_> {
+impl Connection {
     async fn run(&mut self) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
         while let Some(head) = self.head().await? {
             if head.expects_continue {
                 self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            }
+            if head.response_mode.is_some() && self.stream(&head).await? {
+                if head.close {
+                    break;
+                }
+                continue;
             }
             let body = self.body(&head).await?;
             self.handle(&head, body).await?;
@@ -169,16 +210,15 @@ impl Connection<'_> {
         let mut body = Collected::default();
         if head.chunked {
             loop {
-                let line = self.line().await?;
-                let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
-                let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
-                match size.ok_or(io::ErrorKind::InvalidData)? {
+                match self.chunk_size().await? {
                     0 => break,
                     size => self.take(size, &mut body).await?,
                 }
                 self.line().await?;
             }
-            while !self.line().await?.is_empty() {}
+            if let Some(error) = self.trailers().await? {
+                return Ok(Body::Failed(error));
+            }
         } else {
             self.take(head.length.unwrap_or(0), &mut body).await?;
         }
@@ -201,14 +241,26 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// The line before a chunk.
+    async fn chunk_size(&mut self) -> io::Result<u64> {
+        let line = self.line().await?;
+        let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
+        let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
+        size.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     async fn line(&mut self) -> io::Result<Vec<u8>> {
+        self.line_within(16_384).await
+    }
+
+    async fn line_within(&mut self, longest: usize) -> io::Result<Vec<u8>> {
         loop {
             if let Some(end) = find(&self.input[self.start..], b"\r\n") {
                 let line = self.input[self.start..self.start + end].to_vec();
                 self.start += end + 2;
                 return Ok(line);
             }
-            if self.input.len() - self.start > 16_384 || !self.fill().await? {
+            if self.input.len() - self.start > longest || !self.fill().await? {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
@@ -225,21 +277,30 @@ impl Connection<'_> {
                 };
             }
             ("POST", ["2018-06-01", "runtime", "invocation", id, "response"]) => match body {
-                Body::Whole(payload) => self.exchange.answer(self.generation, id, Some(payload)),
-                Body::TooLarge => self.exchange.answer(self.generation, id, None),
+                Body::Whole(payload) => self.connected.exchange.answer(self.generation, id, Some(payload)),
+                Body::TooLarge => self.connected.exchange.answer(self.generation, id, None),
+                Body::Failed(payload) => self.connected.exchange.fail(self.generation, id, payload),
             },
             ("POST", ["2018-06-01", "runtime", "invocation", id, "error"]) => match body {
-                Body::Whole(payload) => self.exchange.fail(self.generation, id, payload),
-                Body::TooLarge => self.exchange.answer(self.generation, id, None),
+                Body::Whole(payload) | Body::Failed(payload) => {
+                    self.connected.exchange.fail(self.generation, id, payload)
+                }
+                Body::TooLarge => self.connected.exchange.answer(self.generation, id, None),
             },
             ("POST", ["2018-06-01", "runtime", "init", "error"]) => match body {
-                Body::Whole(payload) => self.exchange.fail_init(self.generation, payload, &head.error_type),
+                Body::Whole(payload) | Body::Failed(payload) => {
+                    self.connected.exchange.fail_init(self.generation, payload, &head.error_type)
+                }
                 Body::TooLarge => Err(Refusal::TooLarge),
             },
-            _ => {
-                return self
-                    .write("404 Not Found", "text/plain; charset=utf-8", b"404 page not found\n")
-                    .await;
+            (method, path) => {
+                return match Route::of(method, path) {
+                    Some(route) => self.extension(route, &head.extension, body).await,
+                    None => {
+                        let body = b"404 page not found\n";
+                        self.write("404 Not Found", "text/plain; charset=utf-8", body).await
+                    }
+                };
             }
         };
         match answered {
@@ -248,9 +309,39 @@ impl Connection<'_> {
         }
     }
 
+    async fn extension(&mut self, route: Route, headers: &ExtensionHeaders, body: Body) -> io::Result<()> {
+        self.connected.is_extension();
+        let Body::Whole(body) = body else { return self.refuse(Refusal::TooLarge).await };
+        let answer = {
+            let answer = api::answer(&self.extensions, route, headers, &body);
+            tokio::pin!(answer);
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answer => break answer,
+                    read = self.stream.read_buf(&mut self.input) => {
+                        if read? == 0 || self.input.len() > LONGEST_HEAD {
+                            return Err(io::ErrorKind::ConnectionAborted.into());
+                        }
+                    }
+                }
+            }
+        };
+        let Some(answer) = answer else { return Err(io::ErrorKind::ConnectionAborted.into()) };
+        let header = answer.header.map(|(name, value)| format!("{name}: {value}\r\n"));
+        let answer = format!(
+            "HTTP/1.1 {}\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n{}",
+            answer.status,
+            header.unwrap_or_default(),
+            answer.body.len(),
+            answer.body
+        );
+        self.stream.write_all(answer.as_bytes()).await
+    }
+
     /// Waits for a call, or for the runtime to go away.
     async fn next(&mut self) -> io::Result<Option<Result<Delivery, Refusal>>> {
-        let call = self.exchange.next(self.generation);
+        let call = self.connected.exchange.next(self.generation);
         tokio::pin!(call);
         loop {
             tokio::select! {
@@ -303,10 +394,15 @@ impl Connection<'_> {
             Refusal::InvalidStateTransition => {
                 ("403 Forbidden", "Invalid state transition".to_owned(), "InvalidStateTransition")
             }
-            Refusal::TooLarge => (
-                "413 Request Entity Too Large",
-                format!("Exceeded maximum allowed payload size ({SYNC_RESPONSE_BYTES} bytes)."),
-                "RequestEntityTooLarge",
+            Refusal::TooLarge => too_large(SYNC_RESPONSE_BYTES),
+            Refusal::StreamTooLarge => too_large(STREAMED_RESPONSE_BYTES),
+            Refusal::Truncated => {
+                ("400 Bad Request", "HTTP request detected as truncated".to_owned(), "TruncatedHTTPRequest")
+            }
+            Refusal::InvalidResponseMode => (
+                "400 Bad Request",
+                "Invalid function response mode".to_owned(),
+                "InvalidFunctionResponseMode",
             ),
         };
         let body = format!("{{\"errorMessage\":\"{message}\",\"errorType\":\"{kind}\"}}\n");
@@ -322,6 +418,11 @@ impl Connection<'_> {
         answer.extend_from_slice(body);
         self.stream.write_all(&answer).await
     }
+}
+
+fn too_large(limit: u64) -> (&'static str, String, &'static str) {
+    let message = format!("Exceeded maximum allowed payload size ({limit} bytes).");
+    ("413 Request Entity Too Large", message, "RequestEntityTooLarge")
 }
 
 /// A body as far as it may matter.
@@ -375,14 +476,53 @@ fn parse_head(bytes: &[u8]) -> Option<Head> {
             head.expects_continue = value.eq_ignore_ascii_case("100-continue");
         } else if name.eq_ignore_ascii_case("lambda-runtime-function-error-type") {
             head.error_type = value.to_owned();
+        } else if name.eq_ignore_ascii_case("lambda-runtime-function-response-mode") {
+            head.response_mode = Some(value.to_owned()).filter(|mode| !mode.is_empty());
         }
+    }
+    if !head.path.starts_with("/2018-06-01/") {
+        head.extension = extension_headers(&text);
+    }
+    if head.response_mode.is_some() {
+        head.content_type = text
+            .split("\r\n")
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+            .map(|(_, value)| value.trim().to_owned());
     }
     Some(head)
 }
 
+/// What only extensions send, read apart so that a runtime does not pay for it.
+fn extension_headers(head: &str) -> ExtensionHeaders {
+    let mut headers = ExtensionHeaders::default();
+    for (name, value) in head.split("\r\n").skip(1).filter_map(|line| line.split_once(':')) {
+        let value = value.trim().to_owned();
+        match name.to_ascii_lowercase().as_str() {
+            "lambda-extension-name" => headers.name = value,
+            "lambda-extension-identifier" => headers.identifier = value,
+            "lambda-extension-accept-feature" => headers.features = value,
+            "lambda-extension-function-error-type" => headers.error_type = value,
+            _ => {}
+        }
+    }
+    headers
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::extensions::FunctionIdentity, *};
+
+    /// Those of a function, none of which has registered.
+    pub(super) fn extensions_of(exchange: &Exchange) -> Arc<Extensions> {
+        let function = FunctionIdentity {
+            name: "f".into(),
+            version: "$LATEST".into(),
+            handler: "app.handler".into(),
+            account: "123456789012".into(),
+        };
+        Arc::new(Extensions::new(function, exchange.events()))
+    }
 
     /// Sends bytes to the API of an environment that has one call waiting, and gives back what
     /// the API said until it closed.
@@ -398,7 +538,9 @@ mod tests {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = tokio::spawn(serve(listener, Arc::new(exchange), Admission::Everybody));
+        let exchange = Arc::new(exchange);
+        let extensions = extensions_of(&exchange);
+        let server = tokio::spawn(serve(listener, exchange, extensions, Admission::Everybody));
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(request).await.expect("written");
         stream.shutdown().await.expect("shut down");
@@ -487,5 +629,69 @@ mod tests {
         assert!(large.ends_with("[Asked]\n[TooLarge]\n"), "{large}");
         assert!(check(b"GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 404 Not Found"));
         assert_eq!(check(b"nonsense\r\n\r\n").await, "");
+    }
+
+    async fn check_extension(request: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        let request = format!("{request} HTTP/1.1\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
+        let answer = check(request.as_bytes()).await;
+        let mut answer: Vec<&str> = answer.lines().collect();
+        answer.retain(|line| !line.starts_with("Content-") && !line.is_empty());
+        answer.join("\n")
+    }
+
+    #[tokio::test]
+    async fn an_internal_extension_registers() {
+        let register = "POST /2020-01-01/extension/register";
+        let name = "Lambda-Extension-Name: inner\r\nLambda-Extension-Accept-Feature: x, accountId\r\n";
+        let answer = check_extension(register, name, r#"{"events": ["INVOKE"]}"#).await;
+        let id = answer.lines().find_map(|line| line.strip_prefix("Lambda-Extension-Identifier: "));
+        let id = id.expect("an identifier").to_owned();
+        insta::assert_snapshot!(answer.replace(&id, "<id>"), @r#"
+        HTTP/1.1 200 OK
+        Lambda-Extension-Identifier: <id>
+        {"functionName":"f","functionVersion":"$LATEST","handler":"app.handler","accountId":"123456789012"}
+        [Extensions]
+        "#);
+    }
+
+    #[tokio::test]
+    async fn extensions_are_refused_in_aws_s_words() {
+        let register = "POST /2020-01-01/extension/register";
+        let next = "GET /2020-01-01/extension/event/next";
+        let (init, exit) = ("POST /2020-01-01/extension/init/error", "POST /2020-01-01/extension/exit/error");
+        let name = "Lambda-Extension-Name: inner\r\n";
+        let id = "Lambda-Extension-Identifier: 11111111-2222-3333-4444-555555555555\r\n";
+        let error_type = format!("{id}Lambda-Extension-Function-Error-Type: Extension.X\r\n");
+        let mut all = Vec::new();
+        for (request, headers, body) in [
+            (register, "", "{}"),
+            (register, name, ""),
+            (register, name, r#"{"configurationKeys": ["a"]}"#),
+            (register, name, r#"{"events": ["OTHER"]}"#),
+            (register, name, r#"{"events": ["SHUTDOWN"]}"#),
+            (next, "", ""),
+            (next, "Lambda-Extension-Identifier: x\r\n", ""),
+            (next, id, ""),
+            (init, id, ""),
+            (init, &error_type, ""),
+            (exit, &error_type, ""),
+        ] {
+            let answer = check_extension(request, headers, body).await;
+            all.push(answer.replace("HTTP/1.1 403 Forbidden\n", ""));
+        }
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        {"errorMessage":"Empty extension name","errorType":"Extension.InvalidExtensionName"}
+        {"errorMessage":"unexpected end of JSON input","errorType":"InvalidRequestFormat"}
+        {"errorMessage":"configurationKeys are deprecated; use environment variables instead","errorType":"InvalidRequestFormat"}
+        {"errorMessage":"OTHER: ErrorInvalidEventType","errorType":"Extension.InvalidEventType"}
+        {"errorMessage":"SHUTDOWN: ShutdownEventNotSupportedForInternalExtension","errorType":"Extension.InvalidEventType"}
+        {"errorMessage":"Missing Lambda-Extension-Identifier header","errorType":"Extension.MissingExtensionIdentifier"}
+        {"errorMessage":"Invalid Lambda-Extension-Identifier","errorType":"Extension.InvalidExtensionIdentifier"}
+        {"errorMessage":"Unknown extension 11111111-2222-3333-4444-555555555555","errorType":"Extension.UnknownExtensionIdentifier"}
+        {"errorMessage":"Lambda-Extension-Function-Error-Type not found","errorType":"Extension.MissingHeader"}
+        {"errorMessage":"Unknown Lambda-Extension-Identifier","errorType":"Extension.UnknownExtensionIdentifier"}
+        {"errorMessage":"Unknown Lambda-Extension-Identifier","errorType":"Extension.UnknownExtensionIdentifier"}
+        "#);
     }
 }

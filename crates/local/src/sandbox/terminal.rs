@@ -54,6 +54,22 @@ pub fn copy_size(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Makes the terminal that is a command's stdin its own: it leads a session there, and with it a
+/// process group of its own.
+#[cfg(any(test, not(target_os = "linux")))]
+pub(super) fn own(command: &mut tokio::process::Command) {
+    let take = || {
+        nix::unistd::setsid()?;
+        // SAFETY: the call takes a number, and no memory.
+        if unsafe { libc::ioctl(0, libc::TIOCSCTTY.into(), 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec, two system calls and nothing else.
+    unsafe { command.pre_exec(take) };
+}
+
 /// A terminal that hands every key through. It is as it was when this is dropped.
 #[derive(Debug)]
 pub struct RawMode {

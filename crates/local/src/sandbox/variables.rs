@@ -5,11 +5,22 @@ use std::collections::BTreeMap;
 use layercake_core::aws::FunctionName;
 use sha2::{Digest, Sha256};
 
-use super::EnvironmentSpec;
+use super::{EnvironmentSpec, FunctionRuntime, LogFormat};
 
 const LIBRARY_PATH: &str =
     "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
 const PATH: &str = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin";
+
+/// Whose files the environment sees.
+#[derive(Debug)]
+pub(super) enum Place<'a> {
+    /// A root of its own, made of this machine's folders.
+    Root,
+    /// This machine's files as they are.
+    Machine(Outside<'a>),
+    /// An image, with the variables that it sets.
+    Image(&'a [String]),
+}
 
 /// Where things are for a process that has no root of its own.
 #[derive(Debug)]
@@ -20,6 +31,15 @@ pub(super) struct Outside<'a> {
     pub(super) temporary: &'a str,
 }
 
+/// What an environment is told of its server.
+#[derive(Debug)]
+pub(super) struct Contact {
+    /// Where its lines go.
+    pub(super) log_stream: String,
+    /// The address of its Runtime API, without a scheme.
+    pub(super) runtime_api: String,
+}
+
 /// The log group of a function that names none.
 pub fn log_group(function: &FunctionName) -> String {
     format!("/aws/lambda/{function}")
@@ -28,10 +48,15 @@ pub fn log_group(function: &FunctionName) -> String {
 /// All variables, sorted. What the user may set wins over the default; what is reserved does not.
 pub(super) fn variables(
     spec: &EnvironmentSpec,
-    log_stream: &str,
-    runtime_api: &str,
-    outside: Option<&Outside<'_>>,
+    contact: &Contact,
+    place: &Place<'_>,
 ) -> BTreeMap<String, String> {
+    // An image's own start script does for its Python what is done here for this machine's.
+    let python = matches!(spec.runtime, FunctionRuntime::Python(_)) && !matches!(place, Place::Image(_));
+    let outside = match place {
+        Place::Machine(outside) => Some(outside),
+        Place::Root | Place::Image(_) => None,
+    };
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
         all.insert(name.to_owned(), value.to_owned());
@@ -50,12 +75,16 @@ pub(super) fn variables(
         set("LD_LIBRARY_PATH", &format!("{library}{task}:{task}/lib:{opt}/lib"));
         set("TMPDIR", outside.temporary);
     }
-    if !["LANG", "LC_ALL", "LC_CTYPE"].iter().any(|name| spec.variables.contains_key(*name)) {
+    if python && !["LANG", "LC_ALL", "LC_CTYPE"].iter().any(|name| spec.variables.contains_key(*name)) {
         // AWS's images of python3.12 and later lack en_US, so Python sets this itself there. The
         // older ones have it and the host may not: they need the variable to start, and the
         // bootstrap takes it away again.
         set("LC_CTYPE", "C.UTF-8");
         set("_LAYERCAKE_LC_CTYPE", "1");
+    }
+    if let Place::Image(own) = place {
+        let pairs = own.iter().filter_map(|pair| pair.split_once('='));
+        all.extend(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
     all.extend(spec.variables.clone());
 
@@ -68,25 +97,58 @@ pub(super) fn variables(
     set("AWS_SESSION_TOKEN", &credentials.session_token);
     set("AWS_REGION", spec.region.as_str());
     set("AWS_DEFAULT_REGION", spec.region.as_str());
-    set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{}", spec.runtime));
+    if let Some(name) = spec.runtime.execution_environment() {
+        set("AWS_EXECUTION_ENV", &name);
+    }
     set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
     set("AWS_LAMBDA_FUNCTION_NAME", spec.function_name.as_str());
     set("AWS_LAMBDA_FUNCTION_VERSION", &spec.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &spec.memory_mb.to_string());
     set("AWS_LAMBDA_LOG_GROUP_NAME", &spec.log_group);
-    set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
-    set("AWS_LAMBDA_RUNTIME_API", runtime_api);
+    set("AWS_LAMBDA_LOG_STREAM_NAME", &contact.log_stream);
+    set("AWS_LAMBDA_RUNTIME_API", &contact.runtime_api);
+    if let LogFormat::Json { application, .. } = spec.log_format {
+        set("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        set("AWS_LAMBDA_LOG_LEVEL", application.name());
+    }
     set("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1");
     set("_AWS_XRAY_DAEMON_PORT", "2000");
     set("LAMBDA_RUNTIME_DIR", "/var/runtime");
     set("LAMBDA_TASK_ROOT", outside.map_or("/var/task", |_| spec.task.as_str()));
     set("_HANDLER", &spec.handler);
-    set("SHLVL", "0");
-    set("PWD", outside.map_or("/var/task", |_| spec.task.as_str()));
-    if let (Some(_), Some(opt)) = (outside, &spec.opt) {
+    if python {
+        // Python's runtimes are started by a shell, which sets these two; others are not.
+        set("SHLVL", "0");
+        set("PWD", outside.map_or("/var/task", |_| spec.task.as_str()));
+    }
+    if let (true, Some(_), Some(opt)) = (python, outside, &spec.opt) {
         set("_LAYERCAKE_OPT", opt.as_str());
     }
     all
+}
+
+/// Variables that the runtime gets and extensions do not (FACTS.md §9).
+const OF_THE_RUNTIME: &[&str] = &[
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "AWS_XRAY_DAEMON_ADDRESS",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "PWD",
+    "SHLVL",
+    "_AWS_XRAY_DAEMON_ADDRESS",
+    "_AWS_XRAY_DAEMON_PORT",
+    "_HANDLER",
+    "_LAYERCAKE_LC_CTYPE",
+    "_LAYERCAKE_OPT",
+    "_LAMBDA_TELEMETRY_LOG_FD",
+];
+
+/// What an extension gets of a runtime's variables.
+pub(super) fn of_extensions(runtime: &[(String, String)]) -> Vec<(String, String)> {
+    runtime.iter().filter(|(name, _)| !OF_THE_RUNTIME.contains(&name.as_str())).cloned().collect()
 }
 
 /// Credentials with the shape of a role's, and no power anywhere.

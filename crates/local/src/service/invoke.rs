@@ -7,16 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use layercake_core::{aws::FunctionName, target::Runtime};
+use layercake_core::aws::FunctionName;
 
 use super::{
-    Cloud, FunctionRef, LambdaError,
+    CallLog, Cloud, FunctionRef, LambdaError,
     functions::{function_arn, unpack},
-    now,
 };
 use crate::{
-    sandbox::{Call, EnvironmentSpec, Outcome},
-    store::{FunctionRecord, NewLogEvents, Scope, StoreError, TreePin},
+    sandbox::{Call, EnvironmentSpec, FunctionRuntime, LogFormat, Outcome},
+    store::{FunctionRecord, Scope, StoreError, TreePin},
 };
 
 /// What is ready to run, so that an invocation need not look at the disk.
@@ -94,15 +93,19 @@ impl Cloud {
         // Kept until the call has ended, and with it the trees.
         let prepared = self.prepare(scope, record).await?;
         let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
-        self.logs.add(NewLogEvents {
-            scope: scope.clone(),
-            group: record.running().logging.group.clone(),
-            stream: outcome.log_stream.clone(),
-            function: Some(prepared.spec.function_name.to_string()),
-            ingested: now(),
-            events: outcome.log.iter().map(|event| (event.timestamp_ms, event.text.clone())).collect(),
-        });
+        self.keep_log(&prepared.spec, &outcome);
         Ok(Invoked { outcome, version: record.version_text() })
+    }
+
+    /// Keeps the log of a call that has ended.
+    pub(super) fn keep_log(&self, environment: &Arc<EnvironmentSpec>, outcome: &Outcome) {
+        if !outcome.logged {
+            self.logs.add(CallLog {
+                environment: Arc::clone(environment),
+                stream: Arc::clone(&outcome.log_stream),
+                events: Arc::clone(&outcome.log),
+            });
+        }
     }
 
     pub(super) async fn prepare(
@@ -117,7 +120,7 @@ impl Cloud {
         {
             return Ok(Arc::clone(prepared));
         }
-        let runtime: Runtime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
+        let runtime: FunctionRuntime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
             what: format!("running functions of the runtime {}", settings.runtime),
         })?;
         let (task, opt) = self
@@ -138,6 +141,11 @@ impl Cloud {
             timeout: Duration::from_secs(settings.timeout.into()),
             tmp_mb: settings.ephemeral_storage,
             log_group: settings.logging.group.clone(),
+            log_format: LogFormat::of(
+                &settings.logging.format,
+                settings.logging.application_level.as_deref(),
+                settings.logging.system_level.as_deref(),
+            ),
             variables: settings.variables.clone().unwrap_or_default(),
             task: task.path().to_owned(),
             opt: opt.as_ref().map(|tree| tree.path().to_owned()),

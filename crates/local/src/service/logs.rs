@@ -1,92 +1,12 @@
-//! CloudWatch Logs: the functions' real logs, and those that clients write.
+//! CloudWatch Logs: what clients ask of groups, streams and events, and write to them.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use tokio::sync::mpsc;
+use std::collections::BTreeMap;
 
 use super::{Cloud, LogsError, now, pattern::Pattern};
 use crate::store::{
-    EVENT_BYTES, LogEventRecord, LogGroupRecord, LogGroupSettings, LogQuery, LogStreamQuery, LogStreamRecord,
-    NewLogEvents, Scope, Store, StoreError,
+    EVENT_BYTES, FoundEvents, LogEventRecord, LogGroupRecord, LogGroupSettings, LogQuery, LogStreamQuery,
+    LogStreamRecord, NewLogEvents, Scope, Store, StoreError,
 };
-
-/// Where invocations leave their log without waiting for the disk.
-pub(crate) struct LogSink {
-    sender: mpsc::UnboundedSender<Message>,
-    /// Ends the thread that deletes old events when it is dropped.
-    _expiry: std::sync::mpsc::Sender<()>,
-}
-
-enum Message {
-    Events(NewLogEvents),
-    Flush(tokio::sync::oneshot::Sender<()>),
-}
-
-impl LogSink {
-    /// Starts the thread that writes. It ends when the sink is dropped, after writing everything.
-    pub(super) fn start(store: &Arc<Store>) -> Self {
-        let expiry = expire_old_events(Arc::clone(store));
-        let (sender, mut receiver) = mpsc::unbounded_channel();
-        let store = Arc::clone(store);
-        std::thread::spawn(move || {
-            while let Some(first) = receiver.blocking_recv() {
-                let mut batches = Vec::new();
-                let mut waiting = Vec::new();
-                let mut take = |message| match message {
-                    Message::Events(batch) => batches.push(batch),
-                    Message::Flush(done) => waiting.push(done),
-                };
-                take(first);
-                // Everything that came in meanwhile becomes one commit.
-                while let Ok(next) = receiver.try_recv() {
-                    take(next);
-                }
-                if let Err(error) = store.add_log_events(&batches) {
-                    tracing::warn!(%error, "log events were lost");
-                }
-                for done in waiting {
-                    let _ = done.send(());
-                }
-            }
-        });
-        Self { sender, _expiry: expiry }
-    }
-
-    /// Leaves events to be written.
-    pub(super) fn add(&self, events: NewLogEvents) {
-        let _ = self.sender.send(Message::Events(events));
-    }
-
-    /// Waits until everything left so far is written, so that a reader sees it.
-    pub(crate) async fn flush(&self) {
-        let (done, written) = tokio::sync::oneshot::channel();
-        if self.sender.send(Message::Flush(done)).is_ok() {
-            let _ = written.await;
-        }
-    }
-}
-
-/// How often old events are looked for.
-const EXPIRY: std::time::Duration = std::time::Duration::from_secs(60 * 60);
-
-/// Deletes what is older than its group keeps it, now and every hour, until the sender is gone.
-fn expire_old_events(store: Arc<Store>) -> std::sync::mpsc::Sender<()> {
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
-    std::thread::spawn(move || {
-        loop {
-            match store.expire_log_events(now()) {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "old log events were deleted"),
-                Err(StoreError::ShuttingDown) => return,
-                Err(error) => tracing::warn!(%error, "old log events were not deleted"),
-            }
-            if receiver.recv_timeout(EXPIRY) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
-                return;
-            }
-        }
-    });
-    sender
-}
 
 /// The days for which a group may keep its events.
 pub(crate) const RETENTION_DAYS: [i64; 22] =
@@ -437,8 +357,9 @@ fn read_events(store: &Store, scope: Scope, group: String, get: GetEvents) -> Re
         before: place.filter(|(direction, _)| *direction == 'b').map(|(_, place)| (place.0, place.1)),
         backwards,
         limit: get.limit.unwrap_or(PAGE).min(PAGE),
+        bytes: MOST_BYTES,
     };
-    let mut events = store.log_events(&query)?;
+    let mut events = store.log_events(&query)?.events;
     cut_to_bytes(&mut events, backwards);
     // Without events the place stays where it was, and the token with it.
     let kept = place.map_or(Place(start.max(0), 0), |(_, place)| place);
@@ -499,12 +420,12 @@ fn search_events(
         before: None,
         backwards: false,
         limit: PAGE,
+        bytes: MOST_BYTES,
     };
     let limit = filter.limit.unwrap_or(PAGE).min(PAGE);
     let (mut found, mut bytes, mut searched) = (Vec::new(), 0, 0);
     loop {
-        let events = store.log_events(&query)?;
-        let is_last = events.len() < query.limit;
+        let FoundEvents { events, is_end: is_last } = store.log_events(&query)?;
         let count = events.len();
         searched += count;
         for (number, event) in (1..).zip(events) {

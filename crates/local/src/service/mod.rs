@@ -18,6 +18,7 @@ mod functions;
 mod iam;
 mod invoke;
 mod layers;
+mod log_sink;
 mod logs;
 mod managed_policies;
 mod management;
@@ -30,8 +31,10 @@ mod policies;
 mod routes;
 mod settings;
 mod settings_error;
+mod streaming;
 mod tags;
 mod uploads;
+mod url_access;
 mod urls;
 mod version_id;
 
@@ -60,7 +63,8 @@ pub(crate) use functions::{
 pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::{LayerPages, LayerQuestion, NewLayer};
-pub(crate) use logs::{FilterEvents, GetEvents, LogSink, RETENTION_DAYS, Rejected};
+pub(crate) use log_sink::{CallLog, LogSink};
+pub(crate) use logs::{FilterEvents, GetEvents, RETENTION_DAYS, Rejected};
 pub(crate) use managed_policies::NewPolicy;
 pub(crate) use management::RuntimeManagement;
 pub(crate) use mappings::{Duplicate, Mapping, MappingFault, MappingRequest, Source as EventSource};
@@ -72,9 +76,12 @@ pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
 pub(crate) use routes::Routes;
 pub(crate) use settings_error::SettingsError;
+pub(crate) use streaming::{InvokedStreaming, StreamedEnd};
 pub(crate) use tags::Taggable;
 pub(crate) use uploads::{CompletedPart, Completion, CopiedPart};
-pub(crate) use urls::{FunctionUrl, UrlChanges};
+#[cfg(test)]
+pub(crate) use urls::UrlConfig;
+pub(crate) use urls::{FunctionUrl, UrlChanges, UrlOwners, UrlTarget};
 
 use crate::{
     RetiredRuntimes,
@@ -95,6 +102,7 @@ pub(crate) struct Cloud {
     pub(crate) routes: Routes,
     /// Events that were accepted and have not ended.
     pub(crate) events: EventQueue,
+    pub(crate) url_owners: UrlOwners,
 }
 
 impl Cloud {
@@ -108,6 +116,7 @@ impl Cloud {
     ) -> Result<Arc<Self>, StoreError> {
         let logs = LogSink::start(&store);
         let events = EventQueue::open(&store, event_speed)?;
+        sandbox.set_late_log(logs.of_environments());
         let cloud = Arc::new(Self {
             store,
             sandbox,
@@ -118,6 +127,7 @@ impl Cloud {
             logs,
             routes: Routes::default(),
             events,
+            url_owners: UrlOwners::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);

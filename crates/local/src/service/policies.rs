@@ -1,8 +1,8 @@
 //! Resource-based policies: who may use a layer version or invoke a function.
 //!
 //! Owns the statements that AWS writes and the one question that is asked of them here: may this
-//! account have this layer version. What a function's policy allows nobody asks, since every
-//! caller is the account itself.
+//! account have this layer version. What a function's policy allows is asked of function URLs alone
+//! (`url_access`), since every other caller is the account itself.
 
 use layercake_core::aws::{AccountId, LayerName};
 use serde_json::{Map, Value, json};

@@ -1,14 +1,19 @@
-//! Function URLs: their configuration. Nothing answers at them yet.
+//! Function URLs: their configuration, and which function is behind one.
 
-use layercake_core::hash::Sha256;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use layercake_core::{aws::Region, hash::Sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cloud, FunctionRef, LambdaError, SettingsError, now,
+    Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, now,
     settings::{Page, owner_arn, owner_or_function},
 };
-use crate::store::{ChangeError, Scope, Setting, SettingKind, SettingOwner};
+use crate::store::{ChangeError, Scope, Setting, SettingKind, SettingOwner, StoreError};
 
 /// A function URL's configuration as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +44,36 @@ pub(crate) struct UrlChanges {
 pub(crate) struct FunctionUrl {
     /// Of which function or alias.
     pub(crate) arn: String,
-    /// Where it answers.
-    pub(crate) url: String,
+    /// What its host name begins with.
+    pub(crate) id: String,
+    /// In which region it answers.
+    pub(crate) region: Region,
     /// Its configuration.
     pub(crate) config: UrlConfig,
+}
+
+/// What answers at a function URL.
+pub(crate) struct UrlTarget {
+    /// Whose function, and where.
+    pub(crate) scope: Scope,
+    /// The function or its alias.
+    pub(crate) function: FunctionRef,
+    /// The URL's configuration.
+    pub(crate) config: UrlConfig,
+}
+
+/// Which URL belongs to what, as far as somebody has asked. An entry may outlive its URL.
+#[derive(Default)]
+pub(crate) struct UrlOwners(Mutex<HashMap<String, (Scope, SettingOwner)>>);
+
+impl UrlOwners {
+    fn get(&self, id: &str) -> Option<(Scope, SettingOwner)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn add(&self, id: &str, owner: (Scope, SettingOwner)) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), owner);
+    }
 }
 
 const KIND: SettingKind = SettingKind::Url;
@@ -95,6 +126,40 @@ impl Cloud {
             Ok(answered(&scope, Setting { owner, value }))
         })
         .await
+    }
+
+    /// What answers at the URL with this id, if something does.
+    pub(crate) async fn url_target(
+        &self,
+        id: &str,
+        region: &Region,
+    ) -> Result<Option<UrlTarget>, StoreError> {
+        let known = self.url_owners.get(id).filter(|(scope, _)| scope.region == *region);
+        let (scope, owner) = match known {
+            Some(known) => known,
+            None => {
+                let (id, region) = (id.to_owned(), region.clone());
+                let wanted = id.clone();
+                let found = self
+                    .blocking(move |store| {
+                        let owners = store.setting_owners(&region, KIND)?;
+                        Ok::<_, StoreError>(
+                            owners.into_iter().find(|(scope, owner)| url_id(scope, owner) == wanted),
+                        )
+                    })
+                    .await?;
+                let Some(found) = found else { return Ok(None) };
+                self.url_owners.add(&id, found.clone());
+                found
+            }
+        };
+        let function = FunctionRef {
+            name: owner.function.clone(),
+            qualifier: Some(owner.qualifier.clone()).filter(|name| !name.is_empty()).map(Qualifier::Alias),
+        };
+        let at = scope.clone();
+        let config = self.reading(move |store| store.setting(&at, KIND, &owner)).await?;
+        Ok(config.map(|config| UrlTarget { scope, function, config }))
     }
 
     /// Changes the URL of a function or alias.
@@ -162,23 +227,22 @@ impl Cloud {
 fn answered(scope: &Scope, setting: Setting<UrlConfig>) -> FunctionUrl {
     FunctionUrl {
         arn: owner_arn(scope, &setting.owner),
-        url: address(scope, &setting.owner),
+        id: url_id(scope, &setting.owner),
+        region: scope.region.clone(),
         config: setting.value,
     }
 }
 
-/// `https://ID.lambda-url.REGION.on.aws/`. The id follows from what the URL belongs to, so that it
-/// is the same on every machine.
-fn address(scope: &Scope, owner: &SettingOwner) -> String {
+/// The first part of a URL's host name. It follows from what the URL belongs to, so that it is the
+/// same on every machine.
+fn url_id(scope: &Scope, owner: &SettingOwner) -> String {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let hash = Sha256::of(owner_arn(scope, owner).as_bytes()).to_hex();
-    let id: String = hash
-        .as_bytes()
+    hash.as_bytes()
         .chunks(2)
         .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]))
-        .collect();
-    format!("https://{id}.lambda-url.{}.on.aws/", scope.region)
+        .collect()
 }
 
 fn no_function(error: LambdaError) -> SettingsError {

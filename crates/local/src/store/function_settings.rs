@@ -5,7 +5,7 @@
 //! Owns their table. A record never outlives what it belongs to: deleting that deletes it in the
 //! same transaction.
 
-use layercake_core::aws::FunctionName;
+use layercake_core::aws::{FunctionName, Region};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -131,6 +131,31 @@ impl Store {
         kind: SettingKind,
     ) -> Result<Vec<Setting<T>>, StoreError> {
         self.read(|connection| all(connection, scope, kind))
+    }
+
+    /// What has records of a kind in a region, of all accounts.
+    pub(crate) fn setting_owners(
+        &self,
+        region: &Region,
+        kind: SettingKind,
+    ) -> Result<Vec<(Scope, SettingOwner)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT account, name, qualifier FROM function_settings WHERE region = ?1 AND kind = ?2",
+            )?;
+            let rows = statement.query_map(params![region.as_str(), kind.text()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            })?;
+            let mut owners = Vec::new();
+            for row in rows {
+                let (account, name, qualifier) = row?;
+                // Only accounts and names that were checked are written.
+                let (Ok(account), Ok(function)) = (account.parse(), name.parse()) else { continue };
+                let scope = Scope { account, region: region.clone() };
+                owners.push((scope, SettingOwner { function, qualifier }));
+            }
+            Ok(owners)
+        })
     }
 
     /// Concurrency that functions have reserved of their account's.

@@ -1,54 +1,12 @@
-//! Log groups, streams and events.
+//! Log groups and their streams; the events are next door.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
-    LogEventRecord, LogGroupRecord, LogGroupSettings, LogStreamRecord, Scope, Store, StoreError, from_json,
-    to_json,
+    LogGroupRecord, LogGroupSettings, LogStreamRecord, Scope, Store, StoreError, from_json, to_json,
 };
-
-/// Events for one stream; group and stream are made when they are not there.
-#[derive(Clone, Debug)]
-pub(crate) struct NewLogEvents {
-    /// Where.
-    pub(crate) scope: Scope,
-    /// The group.
-    pub(crate) group: String,
-    /// The stream.
-    pub(crate) stream: String,
-    /// The function whose log it is. When that is gone and so is the group, the events are
-    /// dropped: they must not bring back a group that was deleted after the function.
-    pub(crate) function: Option<String>,
-    /// When they came in, in milliseconds since 1970.
-    pub(crate) ingested: i64,
-    /// Time in milliseconds since 1970, and text.
-    pub(crate) events: Vec<(i64, String)>,
-}
-
-/// Which events to read, in the order of time.
-#[derive(Clone, Debug)]
-pub(crate) struct LogQuery {
-    /// Where.
-    pub(crate) scope: Scope,
-    /// The group.
-    pub(crate) group: String,
-    /// Only these streams, when there are any.
-    pub(crate) streams: Vec<String>,
-    /// From this time on.
-    pub(crate) start: i64,
-    /// Before this time.
-    pub(crate) end: i64,
-    /// Only those from this place in the order on: a time and the number of an event.
-    pub(crate) from: Option<(i64, i64)>,
-    /// Only those before this place.
-    pub(crate) before: Option<(i64, i64)>,
-    /// From the end backwards; they are given in order all the same.
-    pub(crate) backwards: bool,
-    /// At most so many.
-    pub(crate) limit: usize,
-}
 
 /// Which streams to read.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +35,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (tags, settings) = (to_json(tags)?, to_json(settings)?);
         self.write(|transaction| {
-            let is_new = add_group(transaction, scope, name, now)?;
+            let is_new = add_group(transaction, scope.account.as_str(), scope.region.as_str(), name, now)?;
             if is_new {
                 transaction.execute(
                     "UPDATE log_groups SET tags = ?4, settings = ?5
@@ -147,32 +105,6 @@ impl Store {
         })
     }
 
-    /// Deletes events that are older than their group keeps them. Gives their number.
-    pub(crate) fn expire_log_events(&self, now: i64) -> Result<usize, StoreError> {
-        const DAY: i64 = 24 * 60 * 60 * 1000;
-        self.write(|transaction| {
-            let groups: Vec<(String, String, String, i64)> = transaction
-                .prepare_cached(
-                    "SELECT account, region, name, retention FROM log_groups WHERE retention IS NOT NULL",
-                )?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-                .collect::<Result<_, _>>()?;
-            let mut count = 0;
-            for (account, region, name, days) in groups {
-                let gone = transaction.execute(
-                    "DELETE FROM log_events
-                     WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND time < ?4",
-                    params![account, region, name, now - days * DAY],
-                )?;
-                if gone > 0 {
-                    recount(transaction, &account, &region, &name)?;
-                }
-                count += gone;
-            }
-            Ok(count)
-        })
-    }
-
     /// The tags of a group; nothing when there is no such group.
     pub(crate) fn log_group_tags(
         &self,
@@ -201,16 +133,14 @@ impl Store {
     /// Forgets a group with everything in it. False when there was none.
     pub(crate) fn delete_log_group(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
         self.write(|transaction| {
-            let key = params![scope.account.as_str(), scope.region.as_str(), name];
-            for sql in [
-                "DELETE FROM log_events WHERE account = ?1 AND region = ?2 AND log_group = ?3",
-                "DELETE FROM log_streams WHERE account = ?1 AND region = ?2 AND log_group = ?3",
-            ] {
-                transaction.execute(sql, key)?;
-            }
-            Ok(transaction
-                .execute("DELETE FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?3", key)?
-                == 1)
+            let Some(group) = group_key(transaction, scope.account.as_str(), scope.region.as_str(), name)?
+            else {
+                return Ok(false);
+            };
+            transaction.execute("DELETE FROM log_chunks WHERE group_key = ?1", [group])?;
+            transaction.execute("DELETE FROM log_streams WHERE group_key = ?1", [group])?;
+            transaction.execute("DELETE FROM log_groups WHERE key = ?1", [group])?;
+            Ok(true)
         })
     }
 
@@ -222,19 +152,18 @@ impl Store {
         name: &str,
     ) -> Result<bool, StoreError> {
         self.write(|transaction| {
-            let (account, region) = (scope.account.as_str(), scope.region.as_str());
-            let key = params![account, region, group, name];
+            let Some((group, stream)) = stream_of(transaction, scope, group, name)? else {
+                return Ok(false);
+            };
             transaction.execute(
-                "DELETE FROM log_events
-                 WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND stream = ?4",
-                key,
+                "UPDATE log_groups SET stored_bytes = stored_bytes - (
+                     SELECT COALESCE(SUM(bytes), 0) FROM log_chunks WHERE stream_key = ?2)
+                 WHERE key = ?1",
+                params![group, stream],
             )?;
-            let gone = transaction.execute(
-                "DELETE FROM log_streams WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND name = ?4",
-                key,
-            )?;
-            recount(transaction, account, region, group)?;
-            Ok(gone == 1)
+            transaction.execute("DELETE FROM log_chunks WHERE stream_key = ?1", [stream])?;
+            transaction.execute("DELETE FROM log_streams WHERE key = ?1", [stream])?;
+            Ok(true)
         })
     }
 
@@ -280,13 +209,12 @@ impl Store {
     /// Whether there is such a group.
     pub(crate) fn has_log_group(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
         self.read(|connection| {
-            Ok(connection
-                .prepare_cached("SELECT 1 FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?3")?
-                .exists(params![scope.account.as_str(), scope.region.as_str(), name])?)
+            let found = group_key(connection, scope.account.as_str(), scope.region.as_str(), name)?;
+            Ok(found.is_some())
         })
     }
 
-    /// Remembers a new stream. False when there is one of that name.
+    /// Remembers a new stream of a group. False when there is one of that name, or no group.
     pub(crate) fn create_log_stream(
         &self,
         scope: &Scope,
@@ -294,21 +222,17 @@ impl Store {
         name: &str,
         now: i64,
     ) -> Result<bool, StoreError> {
-        self.write(|transaction| add_stream(transaction, scope, group, name, now))
+        self.write(|transaction| {
+            match group_key(transaction, scope.account.as_str(), scope.region.as_str(), group)? {
+                Some(group) => add_stream(transaction, group, name, now),
+                None => Ok(false),
+            }
+        })
     }
 
     /// Whether there is such a stream.
     pub(crate) fn has_log_stream(&self, scope: &Scope, group: &str, name: &str) -> Result<bool, StoreError> {
-        self.read(|connection| {
-            Ok(connection
-                .prepare_cached(
-                    "SELECT 1 FROM log_streams
-                     WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND name = ?4",
-                )?
-                .query_row(params![scope.account.as_str(), scope.region.as_str(), group, name], |_| Ok(()))
-                .optional()?
-                .is_some())
-        })
+        self.read(|connection| Ok(stream_of(connection, scope, group, name)?.is_some()))
     }
 
     /// Streams of a group that begin with `prefix`, in the order and from the place asked for.
@@ -331,8 +255,9 @@ impl Store {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT name, created, first_event, last_event, last_ingestion FROM log_streams
-                 WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND SUBSTR(name, 1, LENGTH(?4)) = ?4
-                   AND {place}
+                 WHERE group_key = (
+                     SELECT key FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?3)
+                   AND SUBSTR(name, 1, LENGTH(?4)) = ?4 AND {place}
                  ORDER BY {sort} LIMIT ?7"
             ))?;
             let rows = statement.query_map(
@@ -358,158 +283,70 @@ impl Store {
             Ok(rows.collect::<Result<Vec<_>, _>>()?)
         })
     }
-
-    /// Adds the events of several streams in one step.
-    pub(crate) fn add_log_events(&self, batches: &[NewLogEvents]) -> Result<(), StoreError> {
-        self.write_aside(|transaction| {
-            for batch in batches {
-                if !is_wanted(transaction, batch)? {
-                    continue;
-                }
-                add_group(transaction, &batch.scope, &batch.group, batch.ingested)?;
-                add_stream(transaction, &batch.scope, &batch.group, &batch.stream, batch.ingested)?;
-                add_events(transaction, batch)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Reads events, always in the order of time.
-    pub(crate) fn log_events(&self, query: &LogQuery) -> Result<Vec<LogEventRecord>, StoreError> {
-        let streams = to_json(&query.streams)?;
-        let order = if query.backwards { "DESC" } else { "ASC" };
-        let from = query.from.unwrap_or((i64::MIN, i64::MIN));
-        let before = query.before.unwrap_or((i64::MAX, i64::MAX));
-        let mut events = self.read(|connection| {
-            let sql = format!(
-                "SELECT id, stream, time, ingested, message FROM log_events
-                 WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND time >= ?4 AND time < ?5
-                   AND (time, id) >= (?6, ?7) AND (time, id) < (?8, ?9)
-                   AND (?10 = '[]' OR stream IN (SELECT value FROM json_each(?10)))
-                 ORDER BY time {order}, id {order} LIMIT ?11"
-            );
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(
-                params![
-                    query.scope.account.as_str(),
-                    query.scope.region.as_str(),
-                    query.group,
-                    query.start,
-                    query.end,
-                    from.0,
-                    from.1,
-                    before.0,
-                    before.1,
-                    streams,
-                    query.limit as i64
-                ],
-                |row| {
-                    Ok(LogEventRecord {
-                        id: row.get(0)?,
-                        stream: row.get(1)?,
-                        time: row.get(2)?,
-                        ingested: row.get(3)?,
-                        message: row.get(4)?,
-                    })
-                },
-            )?;
-            Ok(rows.collect::<Result<Vec<_>, _>>()?)
-        })?;
-        if query.backwards {
-            events.reverse();
-        }
-        Ok(events)
-    }
 }
 
-/// What CloudWatch Logs counts for each event beside its message.
-pub(crate) const EVENT_BYTES: usize = 26;
+/// The key of a group.
+pub(super) fn group_key(
+    connection: &Connection,
+    account: &str,
+    region: &str,
+    name: &str,
+) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT key FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?3")?
+        .query_row(params![account, region, name], |row| row.get(0))
+        .optional()?)
+}
 
-/// Sets what is derived from a group's events after some were deleted.
-fn recount(
+/// The key of a group's stream.
+pub(super) fn stream_key(connection: &Connection, group: i64, name: &str) -> Result<Option<i64>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT key FROM log_streams WHERE group_key = ?1 AND name = ?2")?
+        .query_row(params![group, name], |row| row.get(0))
+        .optional()?)
+}
+
+/// The keys of a group and of its stream.
+fn stream_of(
+    connection: &Connection,
+    scope: &Scope,
+    group: &str,
+    name: &str,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let Some(group) = group_key(connection, scope.account.as_str(), scope.region.as_str(), group)? else {
+        return Ok(None);
+    };
+    Ok(stream_key(connection, group, name)?.map(|stream| (group, stream)))
+}
+
+/// Adds a group; false when there is one of that name.
+pub(super) fn add_group(
     transaction: &Transaction<'_>,
     account: &str,
     region: &str,
-    group: &str,
-) -> Result<(), StoreError> {
-    let key = params![account, region, group];
-    transaction.execute(
-        "UPDATE log_groups SET stored_bytes = (
-             SELECT COALESCE(SUM(LENGTH(CAST(message AS BLOB)) + 26), 0) FROM log_events
-             WHERE account = ?1 AND region = ?2 AND log_group = ?3)
-         WHERE account = ?1 AND region = ?2 AND name = ?3",
-        key,
-    )?;
-    transaction.execute(
-        "UPDATE log_streams SET first_event = (
-             SELECT MIN(time) FROM log_events
-             WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND stream = log_streams.name)
-         WHERE account = ?1 AND region = ?2 AND log_group = ?3",
-        key,
-    )?;
-    Ok(())
-}
-
-fn is_wanted(transaction: &Transaction<'_>, batch: &NewLogEvents) -> Result<bool, StoreError> {
-    let Some(function) = &batch.function else { return Ok(true) };
-    Ok(transaction
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM functions WHERE account = ?1 AND region = ?2 AND name = ?3)
-                 OR EXISTS (SELECT 1 FROM log_groups WHERE account = ?1 AND region = ?2 AND name = ?4)",
-        )?
-        .query_row(
-            params![batch.scope.account.as_str(), batch.scope.region.as_str(), function, batch.group],
-            |row| row.get(0),
-        )?)
-}
-
-fn add_group(transaction: &Transaction<'_>, scope: &Scope, name: &str, now: i64) -> Result<bool, StoreError> {
-    Ok(transaction
-        .prepare_cached("INSERT INTO log_groups (account, region, name, created) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
-        .execute(params![scope.account.as_str(), scope.region.as_str(), name, now])?
-        == 1)
-}
-
-fn add_stream(
-    transaction: &Transaction<'_>,
-    scope: &Scope,
-    group: &str,
     name: &str,
     now: i64,
 ) -> Result<bool, StoreError> {
     Ok(transaction
         .prepare_cached(
-            "INSERT INTO log_streams VALUES (?1, ?2, ?3, ?4, ?5, NULL, NULL, NULL) ON CONFLICT DO NOTHING",
+            "INSERT INTO log_groups (account, region, name, created) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO NOTHING",
         )?
-        .execute(params![scope.account.as_str(), scope.region.as_str(), group, name, now])?
+        .execute(params![account, region, name, now])?
         == 1)
 }
 
-fn add_events(transaction: &Transaction<'_>, batch: &NewLogEvents) -> Result<(), StoreError> {
-    let (account, region) = (batch.scope.account.as_str(), batch.scope.region.as_str());
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO log_events (account, region, log_group, stream, time, ingested, message)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
-    for (time, message) in &batch.events {
-        insert.execute(params![account, region, batch.group, batch.stream, time, batch.ingested, message])?;
-    }
-    let bytes: usize = batch.events.iter().map(|(_, message)| message.len() + EVENT_BYTES).sum();
-    transaction
+/// Adds a stream to a group; false when there is one of that name.
+pub(super) fn add_stream(
+    transaction: &Transaction<'_>,
+    group: i64,
+    name: &str,
+    now: i64,
+) -> Result<bool, StoreError> {
+    Ok(transaction
         .prepare_cached(
-            "UPDATE log_groups SET stored_bytes = stored_bytes + ?4
-             WHERE account = ?1 AND region = ?2 AND name = ?3",
+            "INSERT INTO log_streams (group_key, name, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![account, region, batch.group, bytes as i64])?;
-    let times = || batch.events.iter().map(|(time, _)| *time);
-    if let (Some(first), Some(last)) = (times().min(), times().max()) {
-        transaction
-            .prepare_cached(
-                "UPDATE log_streams SET first_event = MIN(COALESCE(first_event, ?5), ?5),
-                    last_event = MAX(COALESCE(last_event, ?6), ?6), last_ingestion = ?7
-                 WHERE account = ?1 AND region = ?2 AND log_group = ?3 AND name = ?4",
-            )?
-            .execute(params![account, region, batch.group, batch.stream, first, last, batch.ingested])?;
-    }
-    Ok(())
+        .execute(params![group, name, now])?
+        == 1)
 }

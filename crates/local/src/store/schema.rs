@@ -198,6 +198,69 @@ const STEPS: &[&str] = &[
         due INTEGER NOT NULL, record TEXT NOT NULL, payload BLOB NOT NULL
     );
 ",
+    // Log events are kept in chunks: those of one stream that came in together are one row, in the
+    // form and within the bounds that `log_chunk` owns. Groups and streams have numbers, so that
+    // chunks need not repeat their names.
+    "
+    ALTER TABLE log_groups RENAME TO former_log_groups;
+    ALTER TABLE log_streams RENAME TO former_log_streams;
+    CREATE TABLE log_groups (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL,
+        created INTEGER NOT NULL, retention INTEGER, tags TEXT NOT NULL DEFAULT '{}',
+        settings TEXT NOT NULL DEFAULT '{}', stored_bytes INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (account, region, name)
+    );
+    CREATE TABLE log_streams (
+        key INTEGER PRIMARY KEY AUTOINCREMENT, group_key INTEGER NOT NULL, name TEXT NOT NULL,
+        created INTEGER NOT NULL, first_event INTEGER, last_event INTEGER, last_ingestion INTEGER,
+        UNIQUE (group_key, name)
+    );
+    CREATE TABLE log_chunks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        group_key INTEGER NOT NULL, stream_key INTEGER NOT NULL,
+        first INTEGER NOT NULL, last INTEGER NOT NULL, ingested INTEGER NOT NULL,
+        count INTEGER NOT NULL, bytes INTEGER NOT NULL, expired INTEGER NOT NULL DEFAULT 0,
+        body BLOB NOT NULL
+    );
+    INSERT INTO log_groups (account, region, name, created, retention, tags, settings, stored_bytes)
+        SELECT account, region, name, created, retention, tags, settings, stored_bytes
+        FROM former_log_groups;
+    INSERT INTO log_streams (group_key, name, created, first_event, last_event, last_ingestion)
+        SELECT log_groups.key, former.name, former.created, first_event, last_event, last_ingestion
+        FROM former_log_streams AS former JOIN log_groups
+          ON log_groups.account = former.account AND log_groups.region = former.region
+          AND log_groups.name = former.log_group;
+    INSERT INTO log_chunks (group_key, stream_key, first, last, ingested, count, bytes, body)
+        WITH events AS (
+            SELECT log_events.id AS id, log_streams.group_key AS group_key, log_streams.key AS stream_key,
+                time, ingested, time / 60000 AS minute, message,
+                LENGTH(CAST(message AS BLOB)) AS size
+            FROM log_events
+            JOIN log_groups ON log_groups.account = log_events.account
+                AND log_groups.region = log_events.region AND log_groups.name = log_events.log_group
+            JOIN log_streams ON log_streams.group_key = log_groups.key
+                AND log_streams.name = log_events.stream
+        ), parted AS (
+            SELECT *, (ROW_NUMBER() OVER earlier - 1) / 4096 AS part,
+                (SUM(size) OVER earlier - size) / 262144 AS weight
+            FROM events
+            WINDOW earlier AS (
+                PARTITION BY stream_key, ingested, minute ORDER BY time, id ROWS UNBOUNDED PRECEDING)
+        ), placed AS (
+            SELECT *, MAX(time) OVER (PARTITION BY stream_key, ingested, minute, part, weight) AS last
+            FROM parted
+        )
+        SELECT group_key, stream_key, MIN(time), last, ingested, COUNT(*), SUM(size + 26),
+            CAST(GROUP_CONCAT((last - time) || ' ' || size || CHAR(10) || message, '' ORDER BY time, id)
+                AS BLOB)
+        FROM placed GROUP BY stream_key, ingested, minute, part, weight ORDER BY MIN(id);
+    CREATE INDEX log_chunks_by_stream ON log_chunks (stream_key, first, last);
+    CREATE INDEX log_chunks_by_group ON log_chunks (group_key, first, last, stream_key);
+    DROP TABLE log_events;
+    DROP TABLE former_log_streams;
+    DROP TABLE former_log_groups;
+",
 ];
 
 /// Sets the connection up and brings the tables to the newest version.
@@ -273,5 +336,82 @@ mod tests {
         let versioning: Option<String> =
             connection.query_row("SELECT versioning FROM buckets", [], |row| row.get(0)).expect("one bucket");
         assert_eq!(versioning, None);
+    }
+
+    #[test]
+    fn log_events_from_before_chunks_are_the_same_events() {
+        let mut connection = written_by(6);
+        connection
+            .execute_batch(
+                "INSERT INTO log_groups (account, region, name, created, retention, tags, stored_bytes)
+                     VALUES ('1', 'r', 'g', 1, 5, '{\"a\":\"b\"}', 99), ('1', 's', 'g', 2, NULL, '{}', 0);
+                 INSERT INTO log_streams VALUES
+                     ('1', 'r', 'g', 'a', 3, 10, 70000, 8), ('1', 'r', 'g', 'b', 4, NULL, NULL, NULL),
+                     ('1', 's', 'g', 'a', 5, 20, 20, 9);
+                 INSERT INTO log_events (account, region, log_group, stream, time, ingested, message) VALUES
+                     ('1', 'r', 'g', 'a', 10, 7, 'first' || CHAR(10)),
+                     ('1', 'r', 'g', 'a', 70000, 8, 'a minute later'),
+                     ('1', 's', 'g', 'a', 20, 9, 'elsewhere'),
+                     ('1', 'r', 'g', 'a', 30, 7, 'ein Stück 1 2' || CHAR(0) || '3'),
+                     ('1', 'r', 'g', 'a', 30, 7, ''),
+                     ('1', 'r', 'g', 'a', 15, 8, 'came later');",
+            )
+            .expect("events");
+        prepare(&mut connection, Utf8Path::new("cloud.sqlite")).expect("migrated");
+        let list = |sql: &str| -> String {
+            let mut statement = connection.prepare(sql).expect("SQL");
+            let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+            rows.map(|row| row.expect("a row") + "\n").collect()
+        };
+        insta::assert_snapshot!(list("SELECT CONCAT_WS(' ', key, account, region, name, created, retention, tags, settings, stored_bytes) FROM log_groups"), @r#"
+        1 1 r g 1 5 {"a":"b"} {} 99
+        2 1 s g 2 {} {} 0
+        "#);
+        insta::assert_snapshot!(list("SELECT CONCAT_WS(' ', key, group_key, name, created, first_event, last_event, last_ingestion) FROM log_streams"), @r"
+        1 1 a 3 10 70000 8
+        2 1 b 4
+        3 2 a 5 20 20 9
+        ");
+        insta::assert_snapshot!(list("SELECT CONCAT_WS(' ', id, group_key, stream_key, first, last, ingested, count, bytes, expired) FROM log_chunks"), @r"
+        1 1 1 10 30 7 3 100 0
+        2 1 1 70000 70000 8 1 40 0
+        3 2 3 20 20 9 1 35 0
+        4 1 1 15 15 8 1 36 0
+        ");
+        let (last, body): (i64, Vec<u8>) = connection
+            .query_row("SELECT last, body FROM log_chunks WHERE id = 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .expect("a chunk");
+        assert_eq!(
+            crate::store::log_chunk::unpack(last, &body).expect("whole"),
+            [(10, "first\n"), (30, "ein Stück 1 2\u{0}3"), (30, "")]
+        );
+    }
+
+    #[test]
+    fn chunks_made_of_older_events_have_bounds_too() {
+        let mut connection = written_by(6);
+        connection
+            .execute_batch(
+                "INSERT INTO log_groups (account, region, name, created) VALUES ('1', 'r', 'g', 1);
+                 INSERT INTO log_streams VALUES ('1', 'r', 'g', 'a', 3, 1, 1, 1);
+                 WITH RECURSIVE numbers (number) AS (
+                     SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number < 5002)
+                 INSERT INTO log_events (account, region, log_group, stream, time, ingested, message)
+                     SELECT '1', 'r', 'g', 'a', 1, 1,
+                         CASE WHEN number < 5000 THEN 'x' ELSE HEX(ZEROBLOB(100000)) END
+                     FROM numbers;",
+            )
+            .expect("events");
+        prepare(&mut connection, Utf8Path::new("cloud.sqlite")).expect("migrated");
+        let counts: String = connection
+            .query_row(
+                "SELECT GROUP_CONCAT(count || ' in ' || bytes, ', ' ORDER BY id) FROM log_chunks",
+                [],
+                |row| row.get(0),
+            )
+            .expect("chunks");
+        insta::assert_snapshot!(counts, @"4096 in 110592, 906 in 424460, 1 in 200026");
     }
 }

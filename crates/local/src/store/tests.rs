@@ -8,6 +8,7 @@ use super::*;
 
 mod damage;
 mod durability;
+mod logs;
 mod migration;
 
 fn scope() -> Scope {

@@ -127,6 +127,30 @@ impl Store {
     }
 }
 
+/// A zip that lies anywhere.
+struct ZipFile {
+    file: std::fs::File,
+    size: u64,
+}
+
+impl ZipFile {
+    fn open(path: &Utf8Path) -> io::Result<Self> {
+        let file = fs_err::File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file: file.into_file(), size })
+    }
+}
+
+impl ReadAt for ZipFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+    }
+}
+
 /// Unpacks a function's code and its layers, lowest first, below a folder that is no store's: the
 /// code and, where there are layers, what they make together.
 ///
@@ -141,8 +165,7 @@ pub fn unpack_function(
         let place = folder.join(name);
         fs_err::create_dir(&place)?;
         mode(&place, 0o755)?;
-        let zip = fs_err::File::open(zip)?;
-        unpack(zip.file(), &place)?;
+        unpack(&ZipFile::open(zip)?, &place)?;
         Ok(place)
     };
     let task = unpacked(code, "task".to_owned())?;

@@ -25,7 +25,7 @@ fn access() -> Access {
     }
 }
 
-async fn guarded() -> TestCloud {
+pub(crate) async fn guarded() -> TestCloud {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = config(&folder_of(&folder));
     config.access = access();

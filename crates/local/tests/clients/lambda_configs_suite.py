@@ -268,8 +268,9 @@ def url_configs():
     }
     created = lam.create_function_url_config(FunctionName="f", AuthType="AWS_IAM", Cors=cors)
     assert set(members(created)) == {"AuthType", "Cors", "CreationTime", "FunctionArn", "FunctionUrl"}, created
-    name = created["FunctionUrl"].removeprefix("https://").split(".")[0]
-    assert len(name) == 32 and created["FunctionUrl"].endswith(".lambda-url.us-east-1.on.aws/")
+    name = created["FunctionUrl"].removeprefix("http://").split(".")[0]
+    port = ENDPOINT.rsplit(":", 1)[1]
+    assert len(name) == 32 and created["FunctionUrl"].endswith(f".lambda-url.us-east-1.localhost:{port}/")
     got = lam.get_function_url_config(FunctionName="f")
     holds(got, members(created) | {"InvokeMode": "BUFFERED"})
     lam.update_function_url_config(FunctionName="f", AuthType="NONE", InvokeMode="RESPONSE_STREAM")

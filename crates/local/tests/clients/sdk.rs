@@ -11,7 +11,7 @@ use aws_sdk_lambda::{
 };
 use layercake_local::StartError;
 
-fn lambda(endpoint: &str) -> Client {
+pub(crate) fn lambda(endpoint: &str) -> Client {
     Client::from_conf(
         aws_sdk_lambda::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -45,7 +45,7 @@ fn here() -> aws_sdk_s3::types::CreateBucketConfiguration {
 }
 
 /// A zip with one stored file.
-fn zip(name: &str, text: &str) -> Vec<u8> {
+pub(crate) fn zip(name: &str, text: &str) -> Vec<u8> {
     let mut python = std::process::Command::new("python3");
     let script = "import sys,zipfile,io; b=io.BytesIO(); z=zipfile.ZipFile(b,'w'); \
                   z.writestr(sys.argv[1],sys.argv[2]); z.close(); sys.stdout.buffer.write(b.getvalue())";

@@ -197,7 +197,7 @@ async fn aws_s_own_runtime_client_runs_against_it() {
         let client =
             RuntimeClient::Command(["-m", "awslambdaric", "app.handler"].map(str::to_owned).to_vec());
         let lab = Lab::with(Isolation::Best, Tuning { client, ..Tuning::default() });
-        let code = "def handler(event, context):\n    print('hello')\n    return {'event': event, 'seconds': context.get_remaining_time_in_millis() > 0}\n";
+        let code = "import logging\ndef handler(event, context):\n    print('hello')\n    logging.error('two\\nlines')\n    return {'event': event, 'seconds': context.get_remaining_time_in_millis() > 0}\n";
         let mut function = lab.function(runtime, code);
         let install = Command::new(&python.executable)
             .args([
@@ -214,7 +214,10 @@ async fn aws_s_own_runtime_client_runs_against_it() {
             .output()
             .expect("pip");
         assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stderr));
-        let good = show(&function.call(r#"{"a": "ü"}"#).await);
+        let outcome = function.call(r#"{"a": "ü"}"#).await;
+        let framed = outcome.log.iter().filter(|event| event.text.ends_with("\ttwo\nlines\n"));
+        assert_eq!(framed.count(), 1, "a message of several lines is one event");
+        let good = show(&outcome);
         let version = runtime.python_version();
         // Only from 3.12 on is text left as it is.
         allow_duplicates! { assert_snapshot!(good.replace(&version, "3.x").replace("\\u00fc", "ü"), @r#"
@@ -222,6 +225,8 @@ async fn aws_s_own_runtime_client_runs_against_it() {
         INIT_START Runtime Version: python:3.x.v1→Runtime Version ARN: arn:aws:lambda:eu-west-1::runtime:<hash>
         START RequestId: <id> Version: $LATEST
         hello
+        [ERROR]→<time>→<id>→two
+        lines
         END RequestId: <id>
         REPORT RequestId: <id>→Duration: <n> ms→Billed Duration: <n> ms→Memory Size: 1024 MB→Max Memory Used: <n> MB→Init Duration: <n> ms→
         "#); }

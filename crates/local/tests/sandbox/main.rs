@@ -2,7 +2,15 @@
 #![allow(missing_docs, reason = "tests document themselves by their names")]
 
 mod errors;
+mod extensions;
 mod host;
+mod images;
 mod inside;
 mod life;
+mod log_formats;
+mod provided;
+mod registry;
+mod streaming;
 mod support;
+mod telemetry;
+mod wrapper;

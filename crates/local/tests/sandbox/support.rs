@@ -8,7 +8,8 @@ use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
     sandbox::{
-        Call, EnvironmentSpec, Isolation, Outcome, Sandbox, SandboxConfig, SandboxError, Tuning, log_group,
+        Call, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Outcome, Sandbox, SandboxConfig,
+        SandboxError, Tuning, log_group,
     },
 };
 
@@ -72,7 +73,7 @@ impl Lab {
     }
 
     /// A function with this `app.py`.
-    pub(crate) fn function(&self, runtime: Runtime, code: &str) -> Function {
+    pub(crate) fn function(&self, runtime: impl Into<FunctionRuntime>, code: &str) -> Function {
         let name = format!("f{}", uuid::Uuid::new_v4().simple());
         let task = self.path().join("task").join(&name);
         fs_err::create_dir_all(&task).expect("a folder");
@@ -82,10 +83,11 @@ impl Lab {
             region: "eu-west-1".parse().expect("a region"),
             account: "123456789012".parse().expect("an account"),
             log_group: log_group(&function_name),
+            log_format: LogFormat::Text,
             function_name,
             version: "$LATEST".into(),
             revision: "1".into(),
-            runtime,
+            runtime: runtime.into(),
             handler: "app.handler".into(),
             memory_mb: 1024,
             timeout: Duration::from_secs(10),
@@ -118,15 +120,25 @@ pub(crate) struct Function {
 
 impl Function {
     pub(crate) async fn try_call(&self, event: &str) -> Result<Outcome, SandboxError> {
+        let trace_id = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
+        self.try_call_in(trace_id, event).await
+    }
+
+    async fn try_call_in(&self, trace_id: &str, event: &str) -> Result<Outcome, SandboxError> {
         let arn = self.spec.function_arn();
         let call = Call {
             request_id: uuid::Uuid::new_v4().to_string(),
             payload: Bytes::copy_from_slice(event.as_bytes()),
             invoked_arn: arn,
             client_context: None,
-            trace_id: "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0".into(),
+            trace_id: trace_id.into(),
         };
         self.sandbox.invoke(Arc::new(self.spec.clone()), call).await
+    }
+
+    /// A call with this trace header.
+    pub(crate) async fn traced(&self, trace_id: &str) -> Outcome {
+        self.try_call_in(trace_id, "{}").await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     pub(crate) async fn call(&self, event: &str) -> Outcome {

@@ -13,13 +13,12 @@ use crate::api::{Api, model::Model, tests};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/coverage.md");
 
 /// What is worth knowing about an operation that is built.
-const NOTES: [(&str, &str); 5] = [
+const NOTES: [(&str, &str); 4] = [
     (
         "CreateEventSourceMapping",
         "validated and stored; no event source runs here, and the mapping's state says so",
     ),
     ("CreateFunction", "zip packages of every runtime are taken, Python's run; container images are refused"),
-    ("CreateFunctionUrlConfig", "validated and stored; nothing is served at the URL"),
     (
         "PutFunctionEventInvokeConfig",
         "events follow it; records go to functions and buckets, since queues, topics and buses are not here",

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use base64::Engine as _;
 use bytes::Bytes;
@@ -26,8 +26,12 @@ struct InvokeRequest {
     client_context: Option<String>,
 }
 
+/// A header of every answer that the function itself is asked for; its number is no length of
+/// anything that the client gets (seen in answers that users have pasted).
+const REMAPPED_LENGTH: &str = "x-amzn-remapped-content-length";
+
 /// The event of a call, within the limit for its kind.
-async fn event(call: &mut Call<'_>, kind: &str) -> Result<Bytes, AwsError> {
+pub(super) async fn event(call: &mut Call<'_>, kind: &str) -> Result<Bytes, AwsError> {
     let limit = if kind == "Event" { limits::EVENT_PAYLOAD_BYTES } else { limits::SYNC_PAYLOAD_BYTES };
     let payload = read_body(call.take_body(), usize::try_from(limit).unwrap_or(usize::MAX))
         .await
@@ -57,7 +61,7 @@ pub(super) async fn invoke_async(mut call: Call<'_>) -> Result<Answer, AwsError>
         payload,
         invoked_arn: invoked_arn(&call.scope, &function),
         client_context: None,
-        trace_id: trace_id(&call),
+        trace_id: trace_id(&call.headers),
     };
     call.api.cloud.accept_event(call.scope, function, event).await?;
     Ok(Answer::Empty(202))
@@ -70,7 +74,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.invocable(&call.scope, &function).await?;
     check_event(&payload)?;
-    let trace_id = trace_id(&call);
+    let trace_id = trace_id(&call.headers);
     let event = sandbox::Call {
         request_id: call.request_id.to_owned(),
         payload,
@@ -87,6 +91,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
         "Event" => {
             call.api.cloud.accept_event(call.scope, function, event).await?;
             let mut response = answer(202, "application/json", Body::empty(), call.request_id);
+            set(&mut response, REMAPPED_LENGTH, "0");
             set(&mut response, "x-amzn-trace-id", &trace_id);
             Ok(Answer::Response(Box::new(response)))
         }
@@ -100,6 +105,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
                 let tail = base64::engine::general_purpose::STANDARD.encode(outcome.log_tail());
                 set(&mut response, "x-amz-log-result", &tail);
             }
+            set(&mut response, REMAPPED_LENGTH, "0");
             set(&mut response, "x-amz-executed-version", &version);
             set(&mut response, "x-amzn-trace-id", &trace_id);
             if let Ok(length) = HeaderValue::from_str(&outcome.payload.len().to_string()) {
@@ -111,7 +117,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
     }
 }
 
-fn set(response: &mut axum::response::Response, name: &'static str, value: &str) {
+pub(super) fn set(response: &mut axum::response::Response, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
@@ -120,7 +126,7 @@ fn set(response: &mut axum::response::Response, name: &'static str, value: &str)
 /// The longest client context, in base64 (FACTS.md §1).
 const CLIENT_CONTEXT_BYTES: usize = 3_583;
 
-fn client_context(text: &str) -> Result<String, AwsError> {
+pub(super) fn client_context(text: &str) -> Result<String, AwsError> {
     if text.len() > CLIENT_CONTEXT_BYTES {
         // The number is Lambda's; the words are ours, since no recording of Lambda's was found.
         return Err(AwsError::user(
@@ -144,8 +150,8 @@ fn client_context(text: &str) -> Result<String, AwsError> {
 }
 
 /// The caller's trace, or a new one that is not sampled.
-fn trace_id(call: &Call<'_>) -> String {
-    let given = call.headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
+pub(crate) fn trace_id(headers: &HeaderMap) -> String {
+    let given = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
     if let Some(given) = given {
         return given.to_owned();
     }

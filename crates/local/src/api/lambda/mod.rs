@@ -9,9 +9,11 @@ mod concurrency;
 mod coverage;
 mod errors;
 mod event_invoke;
+mod event_stream;
 pub(super) use errors::with_causes;
 mod functions;
 mod invoke;
+pub(super) use invoke::trace_id;
 mod layers;
 mod mappings;
 mod operations;
@@ -19,6 +21,7 @@ mod policies;
 mod recursion;
 mod runtime_management;
 mod settings_errors;
+mod streaming;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -238,6 +241,9 @@ impl LambdaOperations for Lambda {
     }
     async fn invoke_async(&self, call: Call<'_>) -> Result<Answer, AwsError> {
         invoke::invoke_async(call).await
+    }
+    async fn invoke_with_response_stream(&self, call: Call<'_>) -> Result<Answer, AwsError> {
+        streaming::invoke(call).await
     }
     // Versions and aliases
     async fn publish_version(&self, call: Call<'_>) -> Result<Answer, AwsError> {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, AwsError, Call, layers::listed, wire};
+use super::{Answer, AwsError, Call, Links, layers::listed, wire};
 use crate::service::{FunctionRef, FunctionUrl, UrlChanges};
 
 #[derive(Deserialize)]
@@ -29,9 +29,9 @@ fn function(call: &Call<'_>, request: &Request) -> Result<FunctionRef, AwsError>
 }
 
 /// What every answer has.
-fn answered(url: &FunctionUrl) -> Value {
+fn answered(links: &Links, url: &FunctionUrl) -> Value {
     let mut answer = json!({
-        "FunctionUrl": url.url,
+        "FunctionUrl": links.to_function(&url.id, &url.region),
         "FunctionArn": url.arn,
         "AuthType": url.config.auth,
         "CreationTime": wire::time(url.config.created),
@@ -43,8 +43,8 @@ fn answered(url: &FunctionUrl) -> Value {
 }
 
 /// As getting and listing answer: the mode of invocation is only here (FACTS.md §10).
-fn full(url: &FunctionUrl) -> Value {
-    let mut answer = answered(url);
+fn full(links: &Links, url: &FunctionUrl) -> Value {
+    let mut answer = answered(links, url);
     answer["LastModifiedTime"] = wire::time(url.config.modified).into();
     answer["InvokeMode"] = url.config.invoke_mode.as_str().into();
     answer
@@ -63,13 +63,14 @@ pub(super) async fn create(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let function = function(&call, &request)?;
     let mode = request.invoke_mode.clone();
     let url = call.api.cloud.create_url(call.scope, function, request.changes()).await?;
-    Ok(with_mode(answered(&url), mode))
+    Ok(with_mode(answered(&call.endpoint, &url), mode))
 }
 
 pub(super) async fn get(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let request: Request = call.input()?;
     let function = function(&call, &request)?;
-    Ok(Answer::Json(full(&call.api.cloud.url(call.scope, function).await?)))
+    let url = call.api.cloud.url(call.scope, function).await?;
+    Ok(Answer::Json(full(&call.endpoint, &url)))
 }
 
 pub(super) async fn update(mut call: Call<'_>) -> Result<Answer, AwsError> {
@@ -77,7 +78,7 @@ pub(super) async fn update(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let function = function(&call, &request)?;
     let mode = request.invoke_mode.clone();
     let url = call.api.cloud.update_url(call.scope, function, request.changes()).await?;
-    let mut answer = answered(&url);
+    let mut answer = answered(&call.endpoint, &url);
     answer["LastModifiedTime"] = wire::time(url.config.modified).into();
     Ok(with_mode(answer, mode))
 }
@@ -94,6 +95,6 @@ pub(super) async fn list(mut call: Call<'_>) -> Result<Answer, AwsError> {
     let function = function(&call, &request)?;
     let limit = request.max_items.unwrap_or(50);
     let page = call.api.cloud.urls(call.scope, function, request.marker, limit).await?;
-    let urls: Vec<_> = page.items.iter().map(full).collect();
+    let urls: Vec<_> = page.items.iter().map(|url| full(&call.endpoint, url)).collect();
     Ok(listed("FunctionUrlConfigs", urls.into(), page.next))
 }

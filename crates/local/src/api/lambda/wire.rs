@@ -1,14 +1,11 @@
 //! Names, times and resources as Lambda's JSON writes them.
 
-use layercake_core::{
-    aws::{FunctionName, LayerArn, LayerName, Region},
-    target::Runtime,
-};
+use layercake_core::aws::{FunctionName, LayerArn, LayerName, Region};
 use serde_json::{Map, Value, json};
 
 use super::{AwsError, Links};
 use crate::{
-    sandbox::runtime_version_arn,
+    sandbox::{FunctionRuntime, runtime_version_arn},
     service::{FunctionRef, LambdaError, Qualifier, alias_arn},
     store::{AliasRecord, FunctionRecord, LayerVersionRecord, Scope, State, Update, version_text},
 };
@@ -309,7 +306,7 @@ pub(super) fn alias(scope: &Scope, function: &FunctionRef, record: &AliasRecord)
 }
 
 fn runtime_version(scope: &Scope, runtime: &str) -> Option<String> {
-    runtime.parse::<Runtime>().ok().map(|python| runtime_version_arn(&scope.region, python))
+    runtime.parse::<FunctionRuntime>().ok().map(|runtime| runtime_version_arn(&scope.region, runtime))
 }
 
 fn add_state(answer: &mut Value, record: &FunctionRecord) {

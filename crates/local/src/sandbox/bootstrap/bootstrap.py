@@ -19,6 +19,7 @@ _VERSION = "3.%d" % sys.version_info[1]
 _NBSP = u"\u00a0"
 _PREFIX = b"/2018-06-01/runtime/"
 _NEXT = b"GET " + _PREFIX + b"invocation/next HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_JSON_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _request_id = None
 
 
@@ -190,7 +191,18 @@ def error_of(exception_info, request_id=""):
     return make_error(str(value), kind.__name__, traceback.format_list(frames), request_id)
 
 
+def _logs_json():
+    return os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+
+
 def log_error(error):
+    if _logs_json():
+        import time
+
+        line = {"timestamp": time.strftime(_JSON_TIME, time.gmtime()), "log_level": "ERROR"}
+        line.update(error)
+        sys.stdout.write(to_json(line) + "\n")
+        return
     head = "[ERROR]"
     if error["errorType"]:
         head += " " + error["errorType"]
@@ -238,12 +250,71 @@ class _LoggingLoader(object):
             set_up_logging(module)
 
 
+def write_message(text):
+    """Writes one log event: a message of several lines goes in a frame that says where it ends."""
+    if text.find("\n", 0, -1) < 0:
+        sys.stdout.write(text)
+        return
+    _flush()
+    message = text.encode("utf-8", "backslashreplace")
+    length, now = len(message).to_bytes(4, "big"), int(_time() * 1000000).to_bytes(8, "big")
+    frame = b"\xa5\x5a\x00\x03" + length + now + message
+    while frame:
+        frame = frame[os.write(1, frame) :]
+
+
+# What a record has beside the fields that its creator added, as AWS's client has the list.
+_OWN_FIELDS = (
+    "name msg args levelname levelno pathname filename module exc_info exc_text stack_info lineno "
+    "funcName created msecs relativeCreated thread threadName processName process aws_request_id "
+    "tenant_id _frame_type"
+)
+
+
+def json_formatter(logging):
+    """Formats records as AWS's client does: the same keys, in its order."""
+    import json
+
+    own_fields = frozenset(_OWN_FIELDS.split())
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+    class JsonFormatter(logging.Formatter):
+        def format(self, record):
+            record.levelno = min(50, max(0, record.levelno)) // 10 * 10
+            record.levelname = logging.getLevelName(record.levelno)
+            is_object = isinstance(record.msg, dict) and not record.args
+            line = {
+                "timestamp": self.formatTime(record, _JSON_TIME),
+                "level": record.levelname,
+                "message": record.msg if is_object else record.getMessage(),
+                "logger": record.name,
+            }
+            if record.exc_info:
+                import traceback
+
+                line["stackTrace"] = traceback.format_tb(record.exc_info[2])
+                line["errorType"] = record.exc_info[0].__name__ if record.exc_info[0] else None
+                line["errorMessage"] = str(record.exc_info[1])
+            line["requestId"] = getattr(record, "aws_request_id", None)
+            if record.exc_info:
+                line["location"] = "%s:%s:%s" % (record.pathname, record.funcName, record.lineno)
+            if getattr(record, "tenant_id", None) is not None:
+                line["tenantId"] = record.tenant_id
+            known = ("stackTrace", "errorType", "errorMessage", "location")
+            for name, value in record.__dict__.items():
+                if name not in own_fields and name not in line and name not in known:
+                    line[name] = value
+            return encode({name: value for name, value in line.items() if value is not None}) + "\n"
+
+    return JsonFormatter()
+
+
 def set_up_logging(logging):
     import time
 
     class LambdaLoggerHandler(logging.Handler):
         def emit(self, record):
-            sys.stdout.write(self.format(record))
+            write_message(self.format(record))
 
     class LambdaLoggerFilter(logging.Filter):
         def filter(self, record):
@@ -253,12 +324,11 @@ def set_up_logging(logging):
 
     logging.Formatter.converter = time.gmtime
     handler = LambdaLoggerHandler()
-    handler.setFormatter(
-        logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
-            "%Y-%m-%dT%H:%M:%S",
-        )
-    )
+    if _logs_json():
+        handler.setFormatter(json_formatter(logging))
+    else:
+        text = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+        handler.setFormatter(logging.Formatter(text, "%Y-%m-%dT%H:%M:%S"))
     handler.addFilter(LambdaLoggerFilter())
     root = logging.getLogger()
     root.addHandler(handler)

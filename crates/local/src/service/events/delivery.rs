@@ -10,7 +10,7 @@ use crate::{
         event_invoke::EventOptions, functions::function_arn, now,
     },
     store::{
-        EventRecord, FunctionRecord, NewEvent, NewLogEvents, ObjectHeaders, ObjectTraits, Scope, StoreError,
+        EventRecord, FunctionRecord, LogBatch, NewEvent, ObjectHeaders, ObjectTraits, Scope, StoreError,
     },
 };
 
@@ -195,14 +195,23 @@ impl Cloud {
         if !text.is_empty() && text.len() <= LOGGED_BYTES {
             events.push((at, format!("{text}\n")));
         }
-        self.logs.add(NewLogEvents {
-            scope: ended.scope.clone(),
-            group: latest.running().logging.group.clone(),
-            stream: UNDELIVERED.to_owned(),
-            function: Some(name.to_string()),
-            ingested: at,
-            events,
-        });
+        let (scope, name) = (ended.scope.clone(), name.clone());
+        let written: Result<_, StoreError> = self
+            .blocking(move |store| {
+                store.add_log_batches(vec![LogBatch {
+                    account: scope.account.as_str(),
+                    region: scope.region.as_str(),
+                    group: &latest.running().logging.group,
+                    stream: UNDELIVERED,
+                    function: Some(name.as_str()),
+                    ingested: at,
+                    events: events.iter().map(|(time, text)| (*time, text.as_str())).collect(),
+                }])
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::warn!(%error, "log events were lost");
+        }
     }
 }
 

@@ -179,10 +179,11 @@ impl Lab {
             before: None,
             backwards: false,
             limit: 10_000,
+            bytes: usize::MAX,
         };
         let events = self.cloud.store.log_events(&query).expect("its log");
         let by_lambda = ["START ", "END ", "REPORT ", "INIT_START ", "LAMBDA_WARNING", "[ERROR]"];
-        let lines = events.into_iter().map(|event| event.message);
+        let lines = events.events.into_iter().map(|event| event.message);
         lines.filter(|line| !by_lambda.iter().any(|start| line.starts_with(start))).collect()
     }
 

@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use crate::{
     RetiredRuntimes,
+    sandbox::FunctionRuntime,
     service::{Cloud, LambdaError},
     store::{Scope, Settings, Store},
 };
 
-/// Identifiers that the service takes for new functions besides Python's (FACTS.md §5).
-const OTHER_RUNTIMES: [&str; 24] = [
+/// Identifiers that the service takes for new functions besides those that run here (FACTS.md §5).
+const OTHER_RUNTIMES: [&str; 22] = [
     "nodejs16.x",
     "nodejs18.x",
     "nodejs20.x",
@@ -32,13 +33,11 @@ const OTHER_RUNTIMES: [&str; 24] = [
     "ruby3.3",
     "ruby3.4",
     "ruby4.0",
-    "provided.al2",
-    "provided.al2023",
     "custom",
 ];
 
 /// Identifiers that the service knows and does not take for new functions any more.
-const RETIRED_RUNTIMES: [&str; 18] = [
+const RETIRED_RUNTIMES: [&str; 17] = [
     "nodejs",
     "nodejs4.3",
     "nodejs6.10",
@@ -56,14 +55,13 @@ const RETIRED_RUNTIMES: [&str; 18] = [
     "go1.x",
     "ruby2.5",
     "ruby2.7",
-    "provided",
 ];
 
 impl Cloud {
     /// Whether functions may be given this runtime.
     pub(super) fn check_runtime(&self, runtime: &str) -> Result<(), LambdaError> {
-        if let Ok(python) = runtime.parse::<Runtime>() {
-            if python.is_retired() && self.retired_runtimes == RetiredRuntimes::Refuse {
+        if let Ok(known) = runtime.parse::<FunctionRuntime>() {
+            if known.is_retired() && self.retired_runtimes == RetiredRuntimes::Refuse {
                 return Err(LambdaError::RetiredRuntime { runtime: runtime.to_owned() });
             }
             return Ok(());

@@ -50,3 +50,19 @@ async fn answers_that_wait_for_nothing_name_no_version() {
     insta::assert_snapshot!(harness.check("POST", "/2014-11-13/functions/nope/invoke-async", json!({})).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:nope:$LATEST"}"#);
     insta::assert_snapshot!(harness.check("POST", "/2015-03-31/functions/f:7/invocations", Value::Null).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:f:7"}"#);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_asked_for_as_a_call_is() {
+    let harness = Harness::new();
+    harness.create("f", json!({})).await;
+    let path = |name: &str| format!("/2021-11-15/functions/{name}/response-streaming-invocations");
+    let ask = async |name: &str, kind: &str, payload: Vec<u8>| {
+        let headers = [("x-amz-invocation-type", kind)];
+        harness.send_body("POST", &path(name), &headers, payload.into()).await.line()
+    };
+    assert_eq!(ask("f", "DryRun", text(6_291_456)).await, "204");
+    insta::assert_snapshot!(ask("f", "RequestResponse", text(6_291_457)).await, @r#"413 RequestEntityTooLargeException {"Type":"User","Message":"6291457 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)"}"#);
+    insta::assert_snapshot!(ask("f", "Event", Vec::new()).await, @r#"400 ValidationException {"message":"1 validation error detected: Value 'Event' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [RequestResponse, DryRun]"}"#);
+    insta::assert_snapshot!(ask("f", "DryRun", b"{".to_vec()).await, @r#"400 InvalidRequestContentException {"Type":"User","message":"Could not parse request body into json: Could not parse payload into json: Unexpected end-of-input\n at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: 2]"}"#);
+    insta::assert_snapshot!(ask("nope", "RequestResponse", Vec::new()).await, @r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:123456789012:function:nope:$LATEST"}"#);
+}
