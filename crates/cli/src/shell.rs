@@ -17,8 +17,8 @@ use layercake_deploy::{Endpoint, FetchedFunction, fetch_function};
 use layercake_local::{
     Interpreters, StoreError,
     sandbox::{
-        Ended, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Program, ProgramKind, ProgramStreams, Sandbox, SandboxConfig,
-        log_group,
+        Ended, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Program, ProgramKind, ProgramStreams,
+        Sandbox, SandboxConfig, log_group,
         terminal::{RawMode, Terminal, copy_size},
     },
     unpack_function,
@@ -43,7 +43,11 @@ pub(crate) async fn run(common: &Common, shell: Shell, ui: &Arc<Ui>) -> Result<E
     let interpreters = settings.interpreters();
     let temporary = tempfile::tempdir().map_err(|error| no_folder(&error))?;
     let folder = Utf8Path::from_path(temporary.path()).ok_or_else(|| {
-        CommandError::new(Kind::User, "the temporary folder has a name that is not UTF-8", "set TMPDIR to another")
+        CommandError::new(
+            Kind::User,
+            "the temporary folder has a name that is not UTF-8",
+            "set TMPDIR to another",
+        )
     })?;
     let spec = tokio::select! {
         spec = fetch(&shell, &settings, &interpreters, folder, ui) => spec?,
@@ -79,7 +83,8 @@ async fn fetch(
     let fetched = fetched?;
     let (code, layers, place) = (fetched.code.clone(), fetched.layers.clone(), folder.to_owned());
     let unpacking = tokio::task::spawn_blocking(move || unpack_function(&code, &layers, &place)).await;
-    let (task, opt) = unpacking.map_err(|error| no_folder(&std::io::Error::other(error)))?.map_err(unreadable)?;
+    let (task, opt) =
+        unpacking.map_err(|error| no_folder(&std::io::Error::other(error)))?.map_err(unreadable)?;
     let mut spec = spec(&fetched, &endpoint)?;
     (spec.task, spec.opt) = (task, opt);
     Ok(spec)
@@ -136,10 +141,9 @@ async fn open(
     for missing in sandbox.isolation().missing().filter(|missing| missing.name == "own file system") {
         ui.warn(&format!("no {} here: {}", missing.name, missing.without));
     }
-    let what = match (shell.python, shell.command.is_empty()) {
-        (true, _) => ProgramKind::Python,
-        (_, true) => ProgramKind::Shell,
-        _ => ProgramKind::Command(shell.command.clone()),
+    let what = match shell.command.is_empty() {
+        true => ProgramKind::Shell,
+        false => ProgramKind::Command(shell.command.clone()),
     };
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     if stdin.is_terminal() && stdout.is_terminal() {
@@ -168,7 +172,8 @@ async fn on_terminal(
     spec: EnvironmentSpec,
     what: ProgramKind,
 ) -> Result<Ended, CommandError> {
-    let variables = crate::settings::terminal_type().map(|kind| ("TERM".to_owned(), kind)).into_iter().collect();
+    let variables =
+        crate::settings::terminal_type().map(|kind| ("TERM".to_owned(), kind)).into_iter().collect();
     let stdin = std::io::stdin();
     let prepare = || -> std::io::Result<_> {
         let Terminal { outer, inner } = Terminal::like(&stdin)?;

@@ -70,7 +70,8 @@ pub async fn fetch_function(
     qualifier: Option<&str>,
     folder: &Utf8Path,
 ) -> Result<FetchedFunction, DeployError> {
-    let asked = endpoint.lambda.get_function().function_name(function).set_qualifier(qualifier.map(str::to_owned));
+    let asked =
+        endpoint.lambda.get_function().function_name(function).set_qualifier(qualifier.map(str::to_owned));
     let found = match asked.send().await.map_err(|error| DeployError::of("GetFunction", error)) {
         Ok(found) => found,
         Err(error) => return Err(explained(endpoint, function, qualifier, error).await),
@@ -88,7 +89,8 @@ pub async fn fetch_function(
         let arn = layer.arn().ok_or(missing("Layers.Arn"))?;
         layers.push(layer_zip(endpoint, arn, &folder.join(format!("layer-{}.zip", layers.len()))).await?);
     }
-    let number = |value: Option<i32>, default| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
+    let number =
+        |value: Option<i32>, default| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(default);
     let logging = configuration.logging_config();
     let variables = configuration.environment().and_then(|environment| environment.variables());
     Ok(FetchedFunction {
@@ -100,12 +102,14 @@ pub async fn fetch_function(
         memory_mb: number(configuration.memory_size(), 128),
         tmp_mb: number(configuration.ephemeral_storage().map(|storage| storage.size()), 512),
         timeout_seconds: number(configuration.timeout(), 3),
-        variables: variables.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        variables: variables
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         log_group: logging.and_then(|logging| logging.log_group()).map(str::to_owned),
         logging: Logging {
-            format: logging
-                .and_then(|logging| logging.log_format())
-                .map(|format| format.as_str().to_owned()),
+            format: logging.and_then(|logging| logging.log_format()).map(|format| format.as_str().to_owned()),
             application_level: logging
                 .and_then(|logging| logging.application_log_level())
                 .map(|level| level.as_str().to_owned()),
@@ -126,14 +130,12 @@ async fn layer_zip(endpoint: &Endpoint, arn: &str, path: &Utf8Path) -> Result<Ut
         .send()
         .await
         .map_err(|error| DeployError::of("GetLayerVersionByArn", error))?;
-    let content = found.content().ok_or(DeployError::Incomplete {
-        operation: "GetLayerVersionByArn",
-        missing: "Content",
-    })?;
-    let link = content.location().ok_or(DeployError::Incomplete {
-        operation: "GetLayerVersionByArn",
-        missing: "Content.Location",
-    })?;
+    let content = found
+        .content()
+        .ok_or(DeployError::Incomplete { operation: "GetLayerVersionByArn", missing: "Content" })?;
+    let link = content
+        .location()
+        .ok_or(DeployError::Incomplete { operation: "GetLayerVersionByArn", missing: "Content.Location" })?;
     download(link, content.code_sha256(), path).await?;
     Ok(path.to_owned())
 }

@@ -38,6 +38,8 @@ pub(crate) async fn run(common: &Common, up: Up, ui: &Arc<Ui>) -> Result<ExitCod
     if wanted.arguments.dry_run {
         return dry_run::print(wanted, &settings, ui).await;
     }
+    // What is saved from here on is seen: nothing is lost while the first version is on its way.
+    let changes = if wanted.arguments.watch { Some(changes::Changes::begin(&wanted)?) } else { None };
     let mut times = Vec::new();
     let built = tokio::select! {
         built = build::build(Arc::clone(&wanted), &settings, ui, &mut times) => built?,
@@ -48,11 +50,13 @@ pub(crate) async fn run(common: &Common, up: Up, ui: &Arc<Ui>) -> Result<ExitCod
         error = interrupted() => return Err(error.with_hint("nothing was created")),
     };
     let outcome = on_endpoint(&wanted, &built, &cloud, &settings, ui, &mut times).await;
-    if wanted.arguments.watch {
+    if let Some(changes) = changes {
         let watched = match outcome {
             Ok((report, spec)) => {
                 show(&report.invocation, ui);
-                watch::Watch { wanted, built, spec, cloud: &cloud, settings: &settings, ui }.run().await
+                watch::Watch { wanted, built, spec, cloud: &cloud, settings: &settings, ui }
+                    .run(changes)
+                    .await
             }
             Err(error) => Err(error),
         };

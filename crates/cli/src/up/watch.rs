@@ -41,7 +41,7 @@ pub(super) struct Watch<'a> {
 
 impl Watch<'_> {
     /// Brings one change after the other live until it is interrupted.
-    pub(super) async fn run(mut self) -> Result<ExitCode, CommandError> {
+    pub(super) async fn run(mut self, mut changes: Changes) -> Result<ExitCode, CommandError> {
         // One listener for all of the time: a signal that comes while nobody listens would be lost.
         let (stop, mut stopped) = watch::channel(false);
         tokio::spawn(async move {
@@ -49,7 +49,6 @@ impl Watch<'_> {
             stop.send_replace(true);
         });
         let app = self.wanted.arguments.app.clone();
-        let mut changes = Changes::begin(&self.wanted)?;
         if let Some(url) = &self.cloud.url {
             self.ui.say(&format!("\n  endpoint {url}, for `layercake invoke`, aws and SDKs"));
         }
@@ -60,7 +59,7 @@ impl Watch<'_> {
                 change = changes.next() => change?,
                 _ = stopped.wait_for(|stopped| *stopped) => break,
             };
-            match self.round(&change, &mut changes, &mut stopped, is_broken).await {
+            match self.round(&change, &mut stopped, is_broken).await {
                 Ok(()) => is_broken = false,
                 Err(error) if error.kind == Kind::Interrupted => break,
                 // A file that was there and is not any more, or is half written: the rest of the
@@ -84,7 +83,6 @@ impl Watch<'_> {
     async fn round(
         &mut self,
         change: &Change,
-        changes: &mut Changes,
         stopped: &mut watch::Receiver<bool>,
         is_broken: bool,
     ) -> Result<(), CommandError> {
@@ -101,7 +99,6 @@ impl Watch<'_> {
             }
             Ok::<_, CommandError>((Arc::new(wanted), is_code_alone))
         })?;
-        changes.follow(&wanted)?;
         let names: Vec<_> = change.files.iter().map(String::as_str).take(3).collect();
         let more = if change.files.len() > names.len() { " and others" } else { "" };
         let what = format!("{}{more}", names.join(", "));
@@ -109,8 +106,7 @@ impl Watch<'_> {
             self.replace_code(&wanted, &what, change.begun, stopped, is_broken).await?;
         } else {
             self.ui.say(&format!("\n   Changed {what}"));
-            self.do_all(&wanted, stopped).await?;
-            self.ui.say(&format!("      Live after {}", duration(change.begun.elapsed())));
+            self.do_all(&wanted, change.begun, stopped).await?;
         }
         self.wanted = wanted;
         Ok(())
@@ -158,6 +154,7 @@ impl Watch<'_> {
         };
         let invocation = invocation?;
         self.spec = spec.clone();
+        self.ui.say(&format!("   Invoked {}", ran(&invocation)));
         self.tell(&invocation);
         Ok(())
     }
@@ -166,6 +163,7 @@ impl Watch<'_> {
     async fn do_all(
         &mut self,
         wanted: &Arc<Wanted>,
+        begun: Instant,
         stopped: &mut watch::Receiver<bool>,
     ) -> Result<(), CommandError> {
         let mut times = Vec::new();
@@ -176,12 +174,13 @@ impl Watch<'_> {
         let (report, spec) =
             on_endpoint(wanted, &self.built, self.cloud, self.settings, self.ui, &mut times).await?;
         self.spec = spec;
+        self.ui.say(&format!("      Done after {}", duration(begun.elapsed())));
         self.tell(&report.invocation);
         Ok(())
     }
 
+    /// Shows a run as `up` does, but for a failure, which does not end anything.
     fn tell(&self, invocation: &Invocation) {
-        self.ui.say(&format!("   Invoked {}", ran(invocation)));
         match &invocation.function_error {
             Some(kind) => {
                 self.ui.print(&invocation.log);

@@ -135,10 +135,9 @@ impl Cell {
                 .kill_on_drop(true);
             match &program.streams {
                 None => command.stdin(Stdio::null()).stdout(stdout).stderr(stderr),
-                Some(ProgramStreams { files: [stdin, stdout, stderr], .. }) => command
-                    .stdin(stdin.try_clone()?)
-                    .stdout(stdout.try_clone()?)
-                    .stderr(stderr.try_clone()?),
+                Some(ProgramStreams { files: [stdin, stdout, stderr], .. }) => {
+                    command.stdin(stdin.try_clone()?).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?)
+                }
             };
             if program.streams.as_ref().is_some_and(|streams| streams.is_terminal) {
                 terminal::own(&mut command);

@@ -263,7 +263,7 @@ impl Host {
                 executable: format!("/var/lang/bin/{name}"),
                 layers: (!has_path).then_some("/opt"),
             });
-            let command = program.command(runtime, python, streams)?;
+            let command = program.command(runtime, python, streams);
             return self.launch_inside(spec, &ground, command, &[]);
         }
         let (runtime, temporary) =
@@ -276,7 +276,7 @@ impl Host {
             }),
             Ground::Provided | Ground::Image(_) => None,
         };
-        let command = program.command(runtime, python, streams)?;
+        let command = program.command(runtime, python, streams);
         self.launch_outside(spec, &ground, (command, Vec::new()), temporary)
     }
 
@@ -356,7 +356,11 @@ impl Host {
 
     /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
     /// where a message ends; in the same pipe as all the rest they keep their place in it.
-    fn environment(&self, ground: &Ground<'_>, mut variables: BTreeMap<String, String>) -> Vec<(String, String)> {
+    fn environment(
+        &self,
+        ground: &Ground<'_>,
+        mut variables: BTreeMap<String, String>,
+    ) -> Vec<(String, String)> {
         let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
         if !ours {
             variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
@@ -396,7 +400,14 @@ impl Host {
         }
         let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
         let environment = self.environment(ground, variables(spec, contact, &place));
-        let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint, streams: None };
+        let command = Command {
+            program,
+            arguments,
+            environment,
+            directory: spec.task.clone(),
+            entrypoint,
+            streams: None,
+        };
         Ok((command, temporary))
     }
 }

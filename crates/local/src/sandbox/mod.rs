@@ -62,10 +62,10 @@ mod pool;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
-mod survey;
-pub mod terminal;
 mod streaming;
+mod survey;
 mod telemetry;
+pub mod terminal;
 mod variables;
 
 pub use exchange::ResponseHead;
@@ -73,10 +73,10 @@ pub use function_runtime::{FunctionRuntime, NotRun, Provided};
 pub use image::{ImageSource, NoRegistry, RootFileSystem};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
-pub use open::{Ended, Program, ProgramKind, ProgramStreams};
-pub use survey::{ControlGroup, Survey, survey};
 pub use log_format::{LogFormat, LogLevel};
+pub use open::{Ended, Program, ProgramKind, ProgramStreams};
 pub use streaming::{Completion, ResponseBody, Streaming};
+pub use survey::{ControlGroup, Survey, survey};
 pub use variables::log_group;
 
 /// What an execution environment is made from. Two calls with the same function ARN, version and
@@ -211,9 +211,6 @@ pub enum SandboxError {
         /// The bound.
         environments: usize,
     },
-    /// An environment that has no Python of its own was to run it.
-    #[error("the function's runtime has no Python")]
-    NoPython,
     /// The sandbox is shutting down.
     #[error("the local cloud is shutting down")]
     ShuttingDown,
@@ -226,7 +223,6 @@ impl Hint for SandboxError {
             Self::Start { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space, or choose another folder with --data".into())
             }
-            Self::NoPython => Some("open a shell, or run a command that the function brings along".into()),
             Self::Start { .. } | Self::ShuttingDown => None,
             Self::Busy { .. } => Some("wait for running calls to end, or call less at the same time".into()),
         }

@@ -26,9 +26,7 @@ pub struct Program {
 pub enum ProgramKind {
     /// A shell that asks for commands, or reads them.
     Shell,
-    /// The function's Python.
-    Python,
-    /// A command and its arguments, found as a shell finds it.
+    /// A command and its arguments, found as a shell finds it; `python` is the function's own.
     Command(Vec<String>),
 }
 
@@ -68,7 +66,7 @@ impl Program {
         mut runtime: Command,
         python: Option<PythonInside<'_>>,
         streams: ProgramStreams,
-    ) -> Result<Command, SandboxError> {
+    ) -> Command {
         let environment = &mut runtime.environment;
         let task = &runtime.directory;
         // Nobody answers there, and nobody reads frames.
@@ -93,10 +91,6 @@ impl Program {
         environment.extend(self.variables.iter().cloned());
         let python = python.map(|python| python.executable);
         (runtime.program, runtime.arguments) = match &self.what {
-            ProgramKind::Python => match python {
-                Some(python) => (python, Vec::new()),
-                None => return Err(SandboxError::NoPython),
-            },
             // The shell that starts the other one is there on every system and image.
             ProgramKind::Shell => {
                 let script = "[ -x /bin/bash ] && exec /bin/bash; exec /bin/sh";
@@ -114,7 +108,7 @@ impl Program {
             }
         };
         runtime.streams = Some(streams);
-        Ok(runtime)
+        runtime
     }
 }
 
@@ -154,9 +148,7 @@ pub(super) async fn run(
             }
             CellEvent::Exited { .. } | CellEvent::Gone if is_out_of_memory => break Ended::OutOfMemory,
             CellEvent::Exited { exit: Exit::Code(code), .. } => break Ended::Code(code),
-            CellEvent::Exited { exit: Exit::Signal(9), .. } | CellEvent::Gone
-                if cell.is_out_of_memory() =>
-            {
+            CellEvent::Exited { exit: Exit::Signal(9), .. } | CellEvent::Gone if cell.is_out_of_memory() => {
                 break Ended::OutOfMemory;
             }
             CellEvent::Exited { exit: Exit::Signal(signal), .. } => break Ended::Signal(signal),
