@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     args::{Common, Invoke},
     cloud::Cloud,
+    debug,
     error::{CommandError, Kind},
     settings::Settings,
     ui::Ui,
@@ -55,6 +56,13 @@ pub(crate) async fn run(common: &Common, invoke: Invoke, ui: &Arc<Ui>) -> Result
     };
     let settings = Settings::new(common, None)?;
     let interpreters = settings.interpreters();
+    if let Some(port) = invoke.debug {
+        let called = debug::run(&invoke, port, asked, &settings, interpreters, ui).await?;
+        if invoke.json {
+            ui.print(&json(&report(&invoke, "this machine", CallKind::Wait, &called))?);
+        }
+        return answered(&invoke, &called, ui);
+    }
     let cloud = tokio::select! {
         cloud = Cloud::open(invoke.on, &invoke.aws, &settings, &interpreters, ui) => cloud?,
         error = interrupted() => return Err(error),

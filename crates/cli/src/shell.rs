@@ -12,23 +12,19 @@ use std::{
 };
 
 use camino::Utf8Path;
-use layercake_core::aws::FunctionName;
-use layercake_deploy::{Endpoint, FetchedFunction, fetch_function};
 use layercake_local::{
-    Interpreters, StoreError,
+    Interpreters,
     sandbox::{
-        Ended, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Program, ProgramKind, ProgramStreams,
-        Sandbox, SandboxConfig, log_group,
+        Ended, EnvironmentSpec, Isolation, Program, ProgramKind, ProgramStreams, Sandbox, SandboxConfig,
         terminal::{RawMode, Terminal, copy_size},
     },
-    unpack_function,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{Common, Shell},
-    cloud::Cloud,
     error::{CommandError, Kind},
+    fetched::{Asked, fetch, no_folder, scratch},
     settings::Settings,
     ui::Ui,
     up::interrupted,
@@ -41,19 +37,18 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(crate) async fn run(common: &Common, shell: Shell, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
     let settings = Settings::new(common, None)?;
     let interpreters = settings.interpreters();
-    let temporary = tempfile::tempdir().map_err(|error| no_folder(&error))?;
-    let folder = Utf8Path::from_path(temporary.path()).ok_or_else(|| {
-        CommandError::new(
-            Kind::User,
-            "the temporary folder has a name that is not UTF-8",
-            "set TMPDIR to another",
-        )
-    })?;
+    let (temporary, folder) = scratch()?;
+    let asked = Asked {
+        function: &shell.function,
+        qualifier: shell.qualifier.as_deref(),
+        on: shell.on,
+        aws: &shell.aws,
+    };
     let spec = tokio::select! {
-        spec = fetch(&shell, &settings, &interpreters, folder, ui) => spec?,
+        spec = fetch(&asked, &settings, &interpreters, &folder, ui) => spec?,
         error = interrupted() => return Err(error),
     };
-    let ended = open(&shell, spec, interpreters, folder, ui).await?;
+    let ended = open(&shell, spec, interpreters, &folder, ui).await?;
     // Whole trees are gone before the prompt is back.
     let _ = temporary.close();
     match ended {
@@ -65,66 +60,6 @@ pub(crate) async fn run(common: &Common, shell: Shell, ui: &Arc<Ui>) -> Result<E
             "give the function more with `layercake up --memory`",
         )),
     }
-}
-
-/// The function as the endpoint has it, unpacked.
-async fn fetch(
-    shell: &Shell,
-    settings: &Settings,
-    interpreters: &Interpreters,
-    folder: &Utf8Path,
-    ui: &Ui,
-) -> Result<EnvironmentSpec, CommandError> {
-    let cloud = Cloud::open(shell.on, &shell.aws, settings, interpreters, ui).await?;
-    let fetched = fetch_function(&cloud.endpoint, &shell.function, shell.qualifier.as_deref(), folder).await;
-    let endpoint = cloud.endpoint.clone();
-    // The function's files are here now: others may have the local cloud.
-    cloud.close().await;
-    let fetched = fetched?;
-    let (code, layers, place) = (fetched.code.clone(), fetched.layers.clone(), folder.to_owned());
-    let unpacking = tokio::task::spawn_blocking(move || unpack_function(&code, &layers, &place)).await;
-    let (task, opt) =
-        unpacking.map_err(|error| no_folder(&std::io::Error::other(error)))?.map_err(unreadable)?;
-    let mut spec = spec(&fetched, &endpoint)?;
-    (spec.task, spec.opt) = (task, opt);
-    Ok(spec)
-}
-
-fn spec(fetched: &FetchedFunction, endpoint: &Endpoint) -> Result<EnvironmentSpec, CommandError> {
-    let runtime = fetched.runtime.as_deref().unwrap_or("none");
-    let runtime: FunctionRuntime = runtime.parse().map_err(|_| {
-        CommandError::new(
-            Kind::User,
-            format!("the function `{}` has the runtime {runtime}", fetched.name),
-            "only functions of Python's and the `provided` runtimes can be opened here",
-        )
-    })?;
-    let function_name: FunctionName = fetched.name.parse().map_err(|error| CommandError {
-        kind: Kind::Bug,
-        error: Box::new(error),
-        hints: Vec::new(),
-    })?;
-    Ok(EnvironmentSpec {
-        region: endpoint.region.clone(),
-        account: endpoint.account.clone(),
-        version: fetched.version.clone(),
-        revision: String::new(),
-        runtime,
-        handler: fetched.handler.clone(),
-        memory_mb: fetched.memory_mb,
-        timeout: Duration::from_secs(fetched.timeout_seconds.into()),
-        tmp_mb: fetched.tmp_mb,
-        log_format: LogFormat::of(
-            fetched.logging.format.as_deref().unwrap_or("Text"),
-            fetched.logging.application_level.as_deref(),
-            fetched.logging.system_level.as_deref(),
-        ),
-        log_group: fetched.log_group.clone().unwrap_or_else(|| log_group(&function_name)),
-        function_name,
-        variables: fetched.variables.clone(),
-        task: fetched.code.clone(),
-        opt: None,
-    })
 }
 
 /// Runs it to its end.
@@ -226,23 +161,10 @@ fn copy(from: &mut impl Read, to: &mut impl Write) {
     }
 }
 
-fn no_folder(error: &std::io::Error) -> CommandError {
-    CommandError::new(
-        Kind::User,
-        format!("the function's files cannot be put into a temporary folder: {error}"),
-        "set TMPDIR to a folder that can be written and has room",
-    )
-}
-
 fn no_streams(error: &std::io::Error) -> CommandError {
     CommandError::new(
         Kind::User,
         format!("the terminal cannot be used: {error}"),
         "run a command instead, with its input from a file: layercake shell FUNCTION -- COMMAND < /dev/null",
     )
-}
-
-fn unreadable(error: StoreError) -> CommandError {
-    let hint = "what the endpoint gave cannot be unpacked here".to_owned();
-    CommandError { kind: Kind::User, error: Box::new(error), hints: vec![hint] }
 }

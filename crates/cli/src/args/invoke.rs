@@ -1,5 +1,7 @@
 //! The arguments of `invoke`.
 
+use std::num::NonZeroU16;
+
 use clap::{ArgGroup, Args};
 
 use super::{Aws, On};
@@ -15,6 +17,7 @@ Examples:
   layercake invoke pandas -d @event.json --tail
   echo '{\"rows\": 3}' | layercake invoke pandas -d - | jq .total
   layercake invoke pandas --async
+  layercake invoke pandas --debug
   layercake invoke pandas --qualifier live --on aws --region eu-central-1"
 )]
 pub(crate) struct Invoke {
@@ -41,6 +44,17 @@ pub(crate) struct Invoke {
     /// Only find out whether the function may be called.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Run the function on this machine beside its endpoint, and wait for a debugger on this port of
+    /// the loopback address. The timeout does not run; the function must bring debugpy.
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5678",
+        conflicts_with_all = ["asynchronous", "dry_run"]
+    )]
+    pub(crate) debug: Option<NonZeroU16>,
     /// Version or alias.
     #[arg(long, value_name = "VERSION|ALIAS")]
     pub(crate) qualifier: Option<String>,

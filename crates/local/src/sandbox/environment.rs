@@ -31,8 +31,6 @@ use super::{
 mod extended;
 mod shutdown;
 
-/// The init phase of a cold start; what takes longer is tried again within the call.
-const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last bytes of a dead runtime may take to be read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call's memory is looked at while it runs.
@@ -240,7 +238,8 @@ impl Environment {
         match self.phase {
             Phase::Fresh => {
                 let begun = Instant::now();
-                let result = self.initialise(begun + INIT_TIMEOUT, InitPhase::Init, &mut log).await?;
+                let deadline = begun + self.host.init_timeout(&self.spec);
+                let result = self.initialise(deadline, InitPhase::Init, &mut log).await?;
                 self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Init, &mut log).await?;
                 if result.is_ok() {
                     init_ms = Some(milliseconds(begun.elapsed()));

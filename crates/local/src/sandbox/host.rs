@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 #[cfg(target_os = "linux")]
 use std::{
@@ -45,6 +46,9 @@ use super::{
 /// Processes and threads that a function may have (FACTS.md §1).
 #[cfg(target_os = "linux")]
 const MOST_PROCESSES: u64 = 1024;
+
+/// The init phase of a cold start (FACTS.md §7).
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// This machine.
 #[derive(Debug)]
@@ -154,6 +158,15 @@ impl Host {
     pub(super) fn stop_fetching(&self) {
         if let Some(images) = &self.images {
             images.stop();
+        }
+    }
+
+    /// How long an init phase may take before it is tried again within the call.
+    pub(super) fn init_timeout(&self, spec: &EnvironmentSpec) -> Duration {
+        match self.client {
+            // Somebody looks at it.
+            RuntimeClient::Debugged { .. } => spec.timeout,
+            RuntimeClient::Ours | RuntimeClient::Command(_) => INIT_TIMEOUT,
         }
     }
 
@@ -350,6 +363,10 @@ impl Host {
         let flags = flags.iter().map(|&flag| flag.to_owned());
         match &self.client {
             RuntimeClient::Ours => flags.chain([bootstrap.to_owned()]).collect(),
+            RuntimeClient::Debugged { port } => {
+                let debugged = ["-c", client::DEBUGGED, bootstrap].map(str::to_owned);
+                flags.chain(debugged).chain([port.to_string()]).collect()
+            }
             RuntimeClient::Command(arguments) => arguments.clone(),
         }
     }
@@ -361,7 +378,8 @@ impl Host {
         ground: &Ground<'_>,
         mut variables: BTreeMap<String, String>,
     ) -> Vec<(String, String)> {
-        let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
+        let is_other = matches!(self.client, RuntimeClient::Command(_));
+        let ours = matches!(ground, Ground::Python { .. }) && !is_other;
         if !ours {
             variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
         }

@@ -246,6 +246,12 @@ pub enum RuntimeClient {
     /// The bootstrap of this crate.
     #[default]
     Ours,
+    /// The same, once a debugger has attached at this port of the machine's loopback address: the
+    /// function brings `debugpy`, and its init phase has as long as a call.
+    Debugged {
+        /// Where debugpy listens.
+        port: u16,
+    },
     /// These arguments of the interpreter, such as `-m awslambdaric app.handler`.
     Command(Vec<String>),
 }
