@@ -1,4 +1,4 @@
-//! The house's own tools: `cargo xtask ci | tidy | gen | clients | bench`.
+//! The house's own tools: `cargo xtask ci | tidy | gen | clients | bench | soak`.
 //!
 //! Owns what runs in CI and what is measured. Never needed to use the product.
 
@@ -8,11 +8,12 @@ mod bench;
 mod ci;
 mod clients;
 mod generate;
+mod soak;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
 cargo xtask <command>
@@ -25,7 +26,9 @@ cargo xtask <command>
   bench build      the builder beside uv, pip and zip, with the bounds of SPECIFICATION.md
   bench invoke     invocations beside their floor and other local Lambdas
   bench local-api  the local cloud: start, memory, requests per second, publishing
-  bench first-run  time README's first command on a clean clone";
+  bench first-run  time README's first command on a clean clone
+  soak [MINUTES]   mixed load on a local cloud (60 minutes unless said otherwise), then a look at
+                   what is left of it; fails on anything";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +45,9 @@ fn main() -> Result<()> {
         ["bench", "local-api"] => bench::local_api(None),
         ["bench", "local-api", binary] => bench::local_api(Some(binary)),
         ["bench", "first-run"] => bench::first_run(),
+        ["soak"] => soak::run(60, None),
+        ["soak", minutes] => soak::run(whole(minutes)?, None),
+        ["soak", minutes, binary] => soak::run(whole(minutes)?, Some(binary)),
         ["bench", other] => {
             bail!(
                 "not implemented: the benchmark `{other}`; there are `up`, `build`, `invoke`, `local-api` and `first-run`"
@@ -56,6 +62,10 @@ fn main() -> Result<()> {
             }
         }
     }
+}
+
+fn whole(minutes: &str) -> Result<u64> {
+    minutes.parse().with_context(|| format!("`{minutes}` is no number of minutes"))
 }
 
 /// The workspace's root.

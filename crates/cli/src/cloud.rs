@@ -252,7 +252,7 @@ pub(crate) fn config(
         retired_runtimes: RetiredRuntimes::Allow,
         presence,
         interpreters: interpreters.clone(),
-        root: layercake_local::sandbox::RootFileSystem::Host,
+        tuning: layercake_local::sandbox::Tuning::default(),
         access: Access::default(),
         event_speed: NonZeroU32::MIN,
     })

@@ -15,8 +15,8 @@ use layercake_deploy::{Called, FunctionCall};
 use layercake_local::{
     Interpreters,
     sandbox::{
-        Call, EnvironmentSpec, FunctionRuntime, Isolation, Outcome, RuntimeClient, Sandbox, SandboxConfig,
-        Tuning,
+        Call, EnvironmentSpec, FunctionRuntime, Isolation, Network, Outcome, RuntimeClient, Sandbox,
+        SandboxConfig, Tuning,
     },
 };
 
@@ -55,6 +55,13 @@ pub(crate) async fn run(
         error = interrupted() => return Err(error),
     };
     check_debugpy(&spec)?;
+    if spec.network == Network::None {
+        return Err(CommandError::new(
+            Kind::User,
+            format!("the function `{}` has no network, so no debugger reaches it", spec.function_name),
+            "take its tag `layercake:network` away for a while",
+        ));
+    }
     spec.timeout = PATIENCE;
     let work = folder.join("work");
     std::fs::create_dir(&work).map_err(|error| no_folder(&error))?;

@@ -8,8 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::aws::FunctionName;
 use layercake_deploy::{Endpoint, FetchedFunction, fetch_function};
 use layercake_local::{
-    Interpreters, StoreError,
-    sandbox::{EnvironmentSpec, FunctionRuntime, LogFormat, log_group},
+    Interpreters, NETWORK_TAG, StoreError,
+    sandbox::{EnvironmentSpec, FunctionRuntime, LogFormat, Network, log_group},
     unpack_function,
 };
 
@@ -83,6 +83,11 @@ fn spec(fetched: &FetchedFunction, endpoint: &Endpoint) -> Result<EnvironmentSpe
         error: Box::new(error),
         hints: Vec::new(),
     })?;
+    let network = match fetched.tags.get(NETWORK_TAG).map(String::as_str) {
+        None | Some("host") => Network::Host,
+        // What is not understood may have been meant to take the network away.
+        Some(_) => Network::None,
+    };
     Ok(EnvironmentSpec {
         region: endpoint.region.clone(),
         account: endpoint.account.clone(),
@@ -103,6 +108,7 @@ fn spec(fetched: &FetchedFunction, endpoint: &Endpoint) -> Result<EnvironmentSpe
         variables: fetched.variables.clone(),
         task: fetched.code.clone(),
         opt: None,
+        network,
     })
 }
 

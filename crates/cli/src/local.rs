@@ -1,6 +1,6 @@
 //! `layercake local`: the local cloud for other clients, until it is stopped.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use layercake_local::{Access, Exposure, Presence, RetiredRuntimes, Signatures, sandbox::RootFileSystem};
 
@@ -24,7 +24,9 @@ pub(crate) async fn run(common: &Common, local: &Local, ui: &Arc<Ui>) -> Result<
         Retired::Refuse => RetiredRuntimes::Refuse,
     };
     config.event_speed = local.event_speed;
-    config.root = match local.rootfs {
+    config.tuning.most_environments = local.environments;
+    config.tuning.keep_idle = Duration::from_secs(local.keep_idle);
+    config.tuning.root = match local.rootfs {
         RootFs::Host => RootFileSystem::Host,
         RootFs::Image => RootFileSystem::Image(local.rootfs_registry.clone().unwrap_or_default()),
     };

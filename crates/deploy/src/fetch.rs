@@ -38,6 +38,8 @@ pub struct FetchedFunction {
     pub timeout_seconds: u32,
     /// Its environment variables.
     pub variables: BTreeMap<String, String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
     /// Its log group.
     pub log_group: Option<String>,
     /// How its log looks.
@@ -107,6 +109,7 @@ pub async fn fetch_function(
             .flatten()
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
+        tags: found.tags().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         log_group: logging.and_then(|logging| logging.log_group()).map(str::to_owned),
         logging: Logging {
             format: logging.and_then(|logging| logging.log_format()).map(|format| format.as_str().to_owned()),

@@ -81,7 +81,7 @@ impl Fixture {
             retired_runtimes: RetiredRuntimes::Allow,
             presence: Presence::Embedded,
             interpreters,
-            root: layercake_local::sandbox::RootFileSystem::Host,
+            tuning: layercake_local::sandbox::Tuning::default(),
             access: Access::default(),
             event_speed: std::num::NonZeroU32::MIN,
         };

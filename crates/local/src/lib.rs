@@ -31,11 +31,12 @@ pub use access::{Access, AccessError, AccessKey, Exposure, Signatures};
 pub use api::Health;
 pub use interpreters::Interpreters;
 pub use running::{ask, find_running};
+pub use service::NETWORK_TAG;
 pub use space::free_space;
 pub use store::{ServerRecord, StoreError, unpack_function};
 
 use crate::{
-    sandbox::{Isolation, RootFileSystem, Sandbox, SandboxConfig, Tuning},
+    sandbox::{Isolation, Sandbox, SandboxConfig, Tuning},
     service::Cloud,
     store::Store,
 };
@@ -58,8 +59,9 @@ pub struct Config {
     pub presence: Presence,
     /// The Pythons that functions run on.
     pub interpreters: Interpreters,
-    /// The files that functions see as their system.
-    pub root: RootFileSystem,
+    /// How functions run: how many environments there may be, how long idle ones are kept, and on
+    /// which files they run.
+    pub tuning: Tuning,
     /// Who may use it.
     pub access: Access,
     /// How many times faster than on AWS the time passes that events of asynchronous invocations
@@ -225,7 +227,7 @@ fn open(config: &Config) -> Result<Arc<Cloud>, StartError> {
             interpreters: config.interpreters.clone(),
             isolation: Isolation::Best,
         },
-        Tuning { root: config.root.clone(), ..Tuning::default() },
+        config.tuning.clone(),
     );
     Ok(Cloud::new(store, sandbox, config.account.clone(), config.retired_runtimes, config.event_speed)?)
 }

@@ -10,32 +10,32 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// One connection that is kept.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// An answer: status and body.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: vec![0; 256 << 10] })
     }
 
     /// Sends a whole request and reads its answer.
-    pub(super) fn ask(&mut self, request: &[u8]) -> Result<Answer> {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request)?;
         self.answer()
     }
 
     /// Sends a request whose body is large, in pieces.
-    pub(super) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<Answer> {
+    pub(crate) fn send(&mut self, head: &[u8], body: &[u8]) -> Result<Answer> {
         self.stream.write_all(head)?;
         self.stream.write_all(body)?;
         self.answer()
@@ -77,26 +77,26 @@ impl Connection {
 }
 
 /// A request's bytes, without a body.
-pub(super) fn get(path: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").into_bytes()
 }
 
 /// The head of a request with a body.
-pub(super) fn head(method: &str, path: &str, length: usize) -> Vec<u8> {
+pub(crate) fn head(method: &str, path: &str, length: usize) -> Vec<u8> {
     format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n").into_bytes()
 }
 
 /// What so many connections were answered in a while.
-pub(super) struct Load {
+pub(crate) struct Load {
     /// Requests per second.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
     /// How long each answer took, in microseconds, sorted.
     latencies: Vec<u32>,
 }
 
 impl Load {
     /// The time that this share of the answers did not exceed, in microseconds.
-    pub(super) fn percentile(&self, share: f64) -> f64 {
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies.get((last as f64 * share) as usize).map_or(f64::NAN, |&latency| f64::from(latency))
     }
@@ -104,7 +104,7 @@ impl Load {
 
 /// Requests per second that so many connections get answered for a while; each connection goes
 /// through the requests in its own order.
-pub(super) fn rate(
+pub(crate) fn rate(
     address: SocketAddr,
     connections: usize,
     lasting: Duration,
@@ -114,7 +114,7 @@ pub(super) fn rate(
 }
 
 /// The same, with what each answer took.
-pub(super) fn load(
+pub(crate) fn load(
     address: SocketAddr,
     connections: usize,
     lasting: Duration,

@@ -1,10 +1,10 @@
 //! Measurements of the product as a user runs it. Prints; judges nothing: the machine is noisy.
 
 mod build;
-mod http;
+pub(crate) mod http;
 mod invoke;
 mod local_api;
-mod server;
+pub(crate) mod server;
 
 use std::{
     fs,
@@ -139,7 +139,7 @@ fn down(binary: &Path, app: &Path, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-fn release_binary() -> Result<PathBuf> {
+pub(crate) fn release_binary() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--locked", "--package", "layercake"])
@@ -163,7 +163,7 @@ fn copy_app(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn expect(status: u16, answer: &http::Answer) -> Result<()> {
+pub(crate) fn expect(status: u16, answer: &http::Answer) -> Result<()> {
     if answer.status == status {
         return Ok(());
     }
@@ -174,7 +174,7 @@ fn met(is_met: bool) -> &'static str {
     if is_met { "met" } else { "**not met**" }
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
@@ -189,7 +189,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// The interpreter of a runtime: pyenv's, or one in PATH.
-fn python_of(runtime: &str) -> Result<PathBuf> {
+pub(crate) fn python_of(runtime: &str) -> Result<PathBuf> {
     let version = format!("{}.", runtime.trim_start_matches("python"));
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let folders = fs::read_dir(home.join(".pyenv/versions")).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! A local cloud in a process of its own, for the benchmarks that ask it something.
+//! A local cloud in a process of its own, for what asks it something.
 
 use std::{
     fs,
@@ -13,11 +13,11 @@ use anyhow::{Context as _, Result, bail};
 use super::http::{Connection, get};
 
 /// A local cloud in a process of its own; it is killed with the value.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// From the start of the process to its first answer.
-    pub(super) ready: Duration,
+    pub(crate) ready: Duration,
 }
 
 impl Drop for Server {
@@ -28,12 +28,12 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) fn start(binary: &Path, data: &Path) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, data: &Path) -> Result<Self> {
         Self::start_with(binary, data, &[])
     }
 
     /// The same, with more arguments.
-    pub(super) fn start_with(binary: &Path, data: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start_with(binary: &Path, data: &Path, arguments: &[&str]) -> Result<Self> {
         // Free a moment ago, and nobody else asks for one.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let begun = Instant::now();
@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// A figure of the kernel's about the process, in bytes.
-    pub(super) fn status(&self, key: &str) -> Result<u64> {
+    pub(crate) fn status(&self, key: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// CPU time so far, in seconds.
-    pub(super) fn cpu(&self) -> Result<f64> {
+    pub(crate) fn cpu(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<f64>().ok());
@@ -75,7 +75,31 @@ impl Server {
         Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / 100.0)
     }
 
-    pub(super) fn connect(&self) -> Result<Connection> {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it as Ctrl-C does, and waits for its end.
+    pub(crate) fn stop(mut self, longest: Duration) -> Result<()> {
+        let asked = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        if !asked.success() {
+            bail!("layercake local cannot be stopped");
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < longest {
+            if let Some(status) = self.child.try_wait()? {
+                if !status.success() {
+                    bail!("layercake local ended with {status}");
+                }
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("layercake local does not end")
+    }
+
+    pub(crate) fn connect(&self) -> Result<Connection> {
         Connection::open(self.address)
     }
 }

@@ -299,6 +299,12 @@ pub(crate) struct Local {
     /// 1 and 2 seconds and not minutes, and is too old after 6 minutes and not hours.
     #[arg(long, value_name = "FACTOR", default_value = "1")]
     pub(crate) event_speed: std::num::NonZeroU32,
+    /// Execution environments that may exist at the same time; further calls wait for one.
+    #[arg(long, value_name = "NUMBER", default_value = "32")]
+    pub(crate) environments: std::num::NonZeroUsize,
+    /// How long an environment without a call is kept, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    pub(crate) keep_idle: u64,
     /// The files that functions see as their system: this machine's, or AWS's base image of the
     /// runtime, with AWS's Python. An image that cannot be had is replaced by this machine's files.
     #[arg(long, value_enum, default_value = "host")]

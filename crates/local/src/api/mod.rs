@@ -332,7 +332,7 @@ pub(crate) mod tests {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: Interpreters::default(),
-            root: crate::sandbox::RootFileSystem::Host,
+            tuning: crate::sandbox::Tuning::default(),
             access: Access::default(),
             event_speed: std::num::NonZeroU32::MIN,
         };

@@ -2,7 +2,7 @@
 //!
 //! Owns the life of one keeper process. Whoever drops a [`Cell`] ends its processes.
 
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use camino::Utf8PathBuf;
 use nix::{
@@ -16,6 +16,9 @@ use super::{
     cgroup::Group,
     confine::Confinement,
     jail::{self, JailPlan, Record},
+    loopback::Loopback,
+    memory,
+    sockets::Sockets,
 };
 
 /// A jail with its programs.
@@ -31,6 +34,7 @@ pub(super) struct Cell {
     /// The same.
     group: Option<Group>,
     memory_alarm: Option<pipe::Receiver>,
+    loopback: Loopback,
 }
 
 /// A keeper that has just been started.
@@ -63,8 +67,16 @@ impl Cell {
         let alarm = group.as_ref().and_then(Group::memory_alarm);
         let memory_alarm = alarm.map(pipe::Receiver::from_owned_fd_unchecked).transpose()?;
         let (pid, control) = (keeper.pid, Some(keeper.control));
-        let cell = Self { plan, pid, control, status, own_pids, scratch, group, memory_alarm };
+        let loopback = keeper
+            .sockets
+            .map_or_else(Loopback::default, |socket| Loopback::Own(Arc::new(Sockets::new(socket))));
+        let cell = Self { plan, pid, control, status, own_pids, scratch, group, memory_alarm, loopback };
         Ok((cell, Outputs { runtime, extensions }))
+    }
+
+    /// The loopback that the cell's programs see.
+    pub(super) fn loopback(&self) -> &Loopback {
+        &self.loopback
     }
 
     /// Starts a program. Its end is an event.
@@ -99,7 +111,7 @@ impl Cell {
                 ready = self.status.readable() => if ready.is_err() {
                     return CellEvent::Gone;
                 },
-                () = memory_ran_out(self.memory_alarm.as_ref()) => return CellEvent::MemoryRanOut,
+                () = memory_grew(self.memory_alarm.as_ref()) => return CellEvent::MemoryGrew,
             }
             match self.status.try_read(&mut bytes) {
                 Ok(Record::SIZE) => match Record::from_bytes(bytes) {
@@ -137,31 +149,31 @@ impl Cell {
         }
     }
 
-    /// Lets what `/tmp` holds count beside the memory setting. Says whether somebody who waited for
-    /// memory can go on.
-    pub(super) fn make_room(&self) -> bool {
-        let Some(group) = &self.group else { return false };
-        let tmp = format!("/proc/{}/root/tmp", self.pid);
-        let held = nix::sys::statvfs::statvfs(tmp.as_str()).map_or(0, |found| {
-            (u64::from(found.blocks()) - u64::from(found.blocks_free())) * u64::from(found.fragment_size())
-        });
-        group.make_room(held) || !group.is_out_of_memory()
+    /// Whether the processes hold no more memory of their own than the setting, after an alarm. Sets
+    /// the next alarm.
+    pub(super) fn fits(&mut self) -> bool {
+        let Some(group) = &self.group else { return true };
+        let alarm = group.memory_alarm().map(pipe::Receiver::from_owned_fd_unchecked);
+        // Without one, whoever looks from time to time finds it.
+        self.memory_alarm = alarm.and_then(Result::ok);
+        group.own_bytes().is_none_or(|own| own <= group.memory_bytes())
     }
 
-    /// Whether the kernel has found, or ended, somebody who wanted more memory than there is.
-    pub(super) fn is_out_of_memory(&self) -> bool {
-        self.group.as_ref().is_some_and(Group::is_out_of_memory)
+    /// Whether the kernel has ended somebody who wanted more memory than there is, since this was
+    /// asked last.
+    pub(super) fn has_killed(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::has_killed)
     }
 
-    /// Whether the processes hold more memory of their own than the setting, where the kernel does
-    /// not see to that itself at once; `own_kb` is what `/proc` says.
+    /// Whether the processes hold more memory of their own than the setting; `own_kb` is what `/proc`
+    /// says, in which memory that processes share counts for each.
     pub(super) fn exceeds(&self, memory_mb: u32, own_kb: u64) -> bool {
-        if self.memory_alarm.is_some() {
-            return false;
-        }
         match self.group.as_ref().and_then(|group| Some((group.own_bytes()?, group.memory_bytes()))) {
             Some((own, most)) => own > most,
-            None => own_kb > u64::from(memory_mb) << 10,
+            None => {
+                let most = u64::from(memory_mb) << 10;
+                own_kb > most && memory::shared_out(self.pid).is_none_or(|own_kb| own_kb > most)
+            }
         }
     }
 
@@ -203,8 +215,8 @@ impl Cell {
     }
 }
 
-/// Waits until the kernel says that memory has run out, if it ever does.
-async fn memory_ran_out(alarm: Option<&pipe::Receiver>) {
+/// Waits until the kernel raises the alarm, if it ever does.
+async fn memory_grew(alarm: Option<&pipe::Receiver>) {
     let Some(alarm) = alarm else { return std::future::pending().await };
     // An eventfd is read like a pipe: eight bytes at a time.
     while alarm.readable().await.is_ok() && alarm.try_read(&mut [0; 8]).is_err() {}

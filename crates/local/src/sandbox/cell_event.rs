@@ -37,9 +37,8 @@ pub(super) enum CellEvent {
     LaunchFailed { program: usize, source: io::Error },
     /// A program ended. With the last one, nothing is left of any.
     Exited { program: usize, exit: Exit, peak_kb: u64 },
-    /// Somebody wants more memory than there is, and waits until [`super::host::Cell::make_room`] has
-    /// been tried.
-    MemoryRanOut,
+    /// There may be more memory in use than the setting; [`super::host::Cell::fits`] tells.
+    MemoryGrew,
     /// The keeper itself is gone.
     Gone,
 }

@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     cell_event::{CellEvent, Exit, Outputs, RUNTIME},
+    loopback::Loopback,
     open::ProgramStreams,
     terminal,
 };
@@ -78,13 +79,18 @@ fn output() -> io::Result<(pipe::Receiver, OwnedFd)> {
 }
 
 impl Cell {
-    /// Nothing can.
-    pub(super) fn make_room(&self) -> bool {
-        false
+    /// This machine's: there is no other.
+    pub(super) fn loopback(&self) -> &Loopback {
+        &Loopback::Machine
+    }
+
+    /// Nothing raises an alarm.
+    pub(super) fn fits(&mut self) -> bool {
+        true
     }
 
     /// Nothing tells.
-    pub(super) fn is_out_of_memory(&self) -> bool {
+    pub(super) fn has_killed(&self) -> bool {
         false
     }
 

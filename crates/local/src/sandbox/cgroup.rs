@@ -5,7 +5,10 @@
 //! kernel's interface (cgroups(7)): with version 1 every controller has a tree of its own, with
 //! version 2 there is one. A host may have both, or let nobody but root make groups.
 //!
-//! `/tmp` lies in memory here and on a disk on AWS, so what it holds is added to the limit.
+//! `/tmp` lies in memory here and on a disk on AWS, and the kernel counts both together. So its
+//! limit has room for a full `/tmp`; what processes hold of their own is held against the setting by
+//! the server, which the kernel alarms as soon as that may be too much (version 1), and which looks
+//! ten times a second.
 
 use std::{
     fs::File,
@@ -23,6 +26,8 @@ const SHARES_OF_A_CPU: u64 = 1024;
 const WEIGHT_OF_A_CPU: u64 = 100;
 /// The kernel's own memory for a function's processes; AWS's guest kernel takes it from elsewhere.
 const KERNEL_BYTES: u64 = 16 << 20;
+/// The kernel counts in steps about as large as this.
+const NEAR_BYTES: u64 = 1 << 20;
 
 /// What an environment may use.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +67,8 @@ pub(super) struct Group {
     memory: Option<(Utf8PathBuf, u8)>,
     freezer: Option<Utf8PathBuf>,
     memory_bytes: u64,
+    /// How often the kernel has ended somebody, as far as that has been asked.
+    kills_seen: AtomicU64,
 }
 
 impl Groups {
@@ -124,8 +131,9 @@ impl Groups {
     /// When a folder cannot be made any more, or a limit is refused.
     pub(super) fn make(&self, limits: Limits) -> io::Result<Group> {
         let name = format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
-        let memory_bytes = (u64::from(limits.memory_mb) << 20) + KERNEL_BYTES;
-        let mut group = Group { folders: Vec::new(), memory: None, freezer: None, memory_bytes };
+        let memory_bytes = u64::from(limits.memory_mb) << 20;
+        let kills_seen = AtomicU64::new(0);
+        let mut group = Group { folders: Vec::new(), memory: None, freezer: None, memory_bytes, kills_seen };
         for tree in [&self.memory, &self.cpu, &self.processes, &self.freezer].into_iter().flatten() {
             let folder = tree.parent.join(&name);
             if !group.folders.contains(&folder) {
@@ -135,14 +143,11 @@ impl Groups {
         }
         if let Some(tree) = &self.memory {
             let folder = tree.parent.join(&name);
-            let most = memory_bytes + (u64::from(limits.tmp_mb) << 20);
+            let most = memory_bytes + KERNEL_BYTES + (u64::from(limits.tmp_mb) << 20);
             if tree.version == 2 {
                 put(&folder, "memory.max", most)?;
                 // A host without swap has no such file.
                 let _ = put(&folder, "memory.swap.max", 0);
-            } else if put(&folder, "memory.oom_control", 1).is_ok() {
-                // Whoever reaches the limit waits until the server has looked at `/tmp`.
-                put(&folder, "memory.limit_in_bytes", memory_bytes)?;
             } else {
                 put(&folder, "memory.limit_in_bytes", most)?;
             }
@@ -185,14 +190,18 @@ impl Group {
         }
     }
 
-    /// An eventfd that the kernel writes to whenever memory has run out, where it can.
+    /// An eventfd that the kernel writes to when memory has grown by as much as is left of the
+    /// setting, where it can. Files count in the figure that it watches, so an alarm is a reason to
+    /// look and no more.
     pub(super) fn memory_alarm(&self) -> Option<OwnedFd> {
         use nix::sys::eventfd::{EfdFlags, EventFd};
         use std::os::fd::AsRawFd;
         let (folder, 1) = self.memory.as_ref()? else { return None };
+        let left = self.memory_bytes.saturating_sub(self.own_bytes()?).max(NEAR_BYTES);
+        let threshold = number(folder, "memory.usage_in_bytes")? + left;
         let alarm = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok()?;
-        let control = fs_err::File::open(folder.join("memory.oom_control")).ok()?;
-        let order = format!("{} {}", alarm.as_raw_fd(), control.as_raw_fd());
+        let figure = fs_err::File::open(folder.join("memory.usage_in_bytes")).ok()?;
+        let order = format!("{} {} {threshold}", alarm.as_raw_fd(), figure.as_raw_fd());
         fs_err::OpenOptions::new()
             .write(true)
             .open(folder.join("cgroup.event_control"))
@@ -201,22 +210,12 @@ impl Group {
         Some(alarm.into())
     }
 
-    /// Adds what `/tmp` holds to the limit. Says whether that has made room for more.
-    pub(super) fn make_room(&self, tmp_bytes: u64) -> bool {
-        let Some((folder, 1)) = &self.memory else { return false };
-        let wanted = self.memory_bytes + tmp_bytes;
-        let now = number(folder, "memory.limit_in_bytes").unwrap_or(u64::MAX);
-        wanted >= now + 4096 && put(folder, "memory.limit_in_bytes", wanted).is_ok()
-    }
-
-    /// Whether a process waits for memory that there is not.
-    pub(super) fn is_out_of_memory(&self) -> bool {
+    /// Whether the kernel has ended somebody for want of memory since this was asked last.
+    pub(super) fn has_killed(&self) -> bool {
         let Some((folder, version)) = &self.memory else { return false };
-        if *version == 2 {
-            return field(folder, "memory.events", "oom_kill").is_some_and(|count| count > 0);
-        }
-        field(folder, "memory.oom_control", "under_oom") == Some(1)
-            || field(folder, "memory.oom_control", "oom_kill").is_some_and(|count| count > 0)
+        let file = if *version == 2 { "memory.events" } else { "memory.oom_control" };
+        let kills = field(folder, file, "oom_kill").unwrap_or_default();
+        self.kills_seen.swap(kills, Ordering::Relaxed) < kills
     }
 
     /// Memory that is neither a file's nor `/tmp`'s, in bytes.
@@ -225,7 +224,7 @@ impl Group {
         field(folder, "memory.stat", if *version == 2 { "anon" } else { "total_rss" })
     }
 
-    /// The setting in bytes, with what the kernel itself needs.
+    /// The setting in bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
@@ -360,7 +359,7 @@ mod tests {
         assert_eq!(group.doors().expect("open").len(), folders.len());
         if groups.limit_memory() {
             assert_eq!(group.own_bytes(), Some(0));
-            assert!(!group.is_out_of_memory());
+            assert!(!group.has_killed());
         }
         drop(group);
         assert!(folders.iter().all(|folder| !folder.exists()));

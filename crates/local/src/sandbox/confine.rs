@@ -15,7 +15,7 @@ use std::{
 use camino::Utf8Path;
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _,
+    RulesetCreatedAttr as _, Scope,
 };
 use nix::{
     errno::Errno,
@@ -55,16 +55,19 @@ pub(super) fn has_landlock() -> bool {
     version > 0
 }
 
-/// A ruleset that lets nothing be reached but this. What does not exist is left out.
+/// A ruleset that lets nothing be reached but this: no other files, and, since Linux 6.12, no process
+/// and no abstract socket outside. What does not exist is left out.
 ///
 /// # Errors
 /// What the kernel says.
 pub(super) fn fence(reach: &Reach<'_>) -> io::Result<Option<OwnedFd>> {
-    let abi = ABI::V5;
+    let abi = ABI::V6;
     let failed = |error: landlock::RulesetError| io::Error::other(error);
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))
+        .map_err(failed)?
+        .scope(Scope::from_all(abi))
         .map_err(failed)?
         .create()
         .map_err(failed)?;

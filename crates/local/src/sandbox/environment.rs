@@ -5,10 +5,9 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use layercake_core::limits::{STREAMED_RESPONSE_BYTES, SYNC_RESPONSE_BYTES};
 use tokio::{
-    net::{TcpListener, unix::pipe},
+    net::unix::pipe,
     sync::mpsc,
     task::JoinHandle,
     time::{Instant, Sleep},
@@ -20,31 +19,28 @@ use super::{
     entrypoint::Entrypoint,
     exchange::{Delivery, Exchange, Responder, RuntimeEvent, StreamEnd},
     extensions::{ExtensionFailure, ExtensionOutput, Extensions, FunctionIdentity, ShutdownReason},
-    failure,
     host::{Cell, Furnished, Host},
-    log::{Log, Report, now_ms, runtime_version_arn},
+    log::{Log, now_ms, runtime_version_arn},
     memory,
-    platform_event::{Ending, InitPhase, PlatformEvent, Tracing},
+    platform_event::{Ending, InitPhase, Initialization, PlatformEvent, Tracing},
     runtime_api,
 };
 
+use verdict::{Answer, Ended, Failure, KILLED, describe};
+
 mod extended;
 mod shutdown;
+mod verdict;
 
+/// The longest init phase before any call, where the function's own timeout is not longer (AWS, "Understanding the
+/// Lambda execution environment lifecycle").
+const PROVISIONED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
 /// How long the last bytes of a dead runtime may take to be read.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call's memory is looked at while it runs.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 /// A call as short as this cannot have touched much memory, so a recent figure will do.
 const SHORT_CALL: Duration = Duration::from_millis(2);
-
-/// What becomes of a runtime whose keeper is killed from outside, by the kernel's OOM killer for one.
-const KILLED: Exit = Exit::Signal(9);
-
-/// The error type of a report when memory has run out (FACTS.md §7).
-const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
-/// The error type of an answer when the runtime has ended.
-const EXIT_ERROR: &str = "Runtime.ExitError";
 
 #[derive(Debug)]
 enum Phase {
@@ -63,6 +59,7 @@ enum Phase {
 pub(super) struct Environment {
     host: Arc<Host>,
     spec: Arc<EnvironmentSpec>,
+    initialization: Initialization,
     cell: Cell,
     /// A bit for each program that has been started and not been seen to end.
     running: u32,
@@ -105,57 +102,19 @@ impl Drop for Server {
     }
 }
 
-/// What a runtime did instead of what was hoped for.
-enum Failure {
-    /// The runtime reported that its init phase failed.
-    Init {
-        payload: Bytes,
-        error_type: String,
-    },
-    /// The runtime could not be executed, for this reason.
-    Entrypoint(String),
-    Exited(Exit),
-    /// It wanted more memory than the function has.
-    OutOfMemory,
-    Extension(ExtensionFailure),
-    TimedOut,
-}
-
-impl Failure {
-    /// What it is to the extensions.
-    fn reason(&self) -> ShutdownReason {
-        if matches!(self, Self::TimedOut) { ShutdownReason::Timeout } else { ShutdownReason::Failure }
-    }
-}
-
-/// What became of a call.
-enum Answer {
-    Response(Bytes),
-    HandlerError(Bytes),
-    /// More than this many bytes.
-    TooLarge(u64),
-    /// The caller has it already.
-    Streamed,
-    /// A streamed answer broke off, and its runtime lives.
-    Truncated,
-    Failure(Failure),
-}
-
 impl Environment {
     /// Sets up an environment; the runtime starts with the first call.
-    pub(super) async fn start(host: &Arc<Host>, spec: Arc<EnvironmentSpec>) -> Result<Self, SandboxError> {
-        let bind = async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            let address = listener.local_addr()?;
-            std::io::Result::Ok((listener, address))
-        };
-        let start = |source| SandboxError::Start { step: "open a port on 127.0.0.1".into(), source };
-        let (listener, address) = bind.await.map_err(start)?;
+    pub(super) async fn start(
+        host: &Arc<Host>,
+        spec: Arc<EnvironmentSpec>,
+        initialization: Initialization,
+    ) -> Result<Self, SandboxError> {
         let log_stream: Arc<str> = log_stream(&spec.version).into();
-        let Furnished { cell, entrypoint, outputs, extensions: external } =
-            host.cell(Arc::clone(&spec), log_stream.to_string(), address.to_string()).await?;
+        let Furnished { cell, entrypoint, outputs, listener, extensions: external } =
+            host.cell(Arc::clone(&spec), log_stream.to_string(), initialization).await?;
         let (exchange, events) = Exchange::new();
         let extensions = Extensions::new(FunctionIdentity::of(&spec), exchange.events());
+        extensions.telemetry.set_loopback(cell.loopback().clone());
         extensions.reset(&external, exchange.events());
         let (exchange, extensions) = (Arc::new(exchange), Arc::new(extensions));
         let admission = host.admission(&cell);
@@ -167,6 +126,7 @@ impl Environment {
         Ok(Self {
             host: Arc::clone(host),
             spec,
+            initialization,
             cell,
             running: 0,
             entrypoint,
@@ -199,8 +159,8 @@ impl Environment {
                 None => return false,
                 // The runtime may have asked for its first call before this was read.
                 Some(CellEvent::Ready) => {}
-                Some(CellEvent::MemoryRanOut) => {
-                    self.cell.make_room();
+                Some(CellEvent::MemoryGrew) => {
+                    self.cell.fits();
                 }
                 Some(_) => return true,
             }
@@ -238,10 +198,8 @@ impl Environment {
         match self.phase {
             Phase::Fresh => {
                 let begun = Instant::now();
-                let deadline = begun + self.host.init_timeout(&self.spec);
-                let result = self.initialise(deadline, InitPhase::Init, &mut log).await?;
-                self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Init, &mut log).await?;
-                if result.is_ok() {
+                let longest = self.host.init_timeout(&self.spec);
+                if self.initialise_first(longest, &mut log).await?.is_ok() {
                     init_ms = Some(milliseconds(begun.elapsed()));
                 }
             }
@@ -301,6 +259,28 @@ impl Environment {
         Ok(self.conclude(ended, log))
     }
 
+    /// Goes through the init phase before there is a call, for which there is more time than within
+    /// one. An environment whose init phase fails, which is what `false` says, is of no use.
+    pub(super) async fn prepare(&mut self) -> Result<bool, SandboxError> {
+        let mut log = self.log();
+        let longest = PROVISIONED_INIT_TIMEOUT.max(self.spec.timeout);
+        let result = self.initialise_first(longest, &mut log).await?;
+        self.log_late(log);
+        Ok(result.is_ok())
+    }
+
+    /// The init phase of an environment in which nothing has run.
+    async fn initialise_first(
+        &mut self,
+        longest: Duration,
+        log: &mut Log,
+    ) -> Result<Result<(), Failure>, SandboxError> {
+        let begun = Instant::now();
+        let result = self.initialise(begun + longest, InitPhase::Init, log).await?;
+        self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Init, log).await?;
+        Ok(result)
+    }
+
     /// An empty log. An init phase may bring somebody who wants to hear of all of it.
     fn log(&self) -> Log {
         let heard = self.listened_to || !matches!(self.phase, Phase::Ready);
@@ -312,6 +292,7 @@ impl Environment {
             return;
         }
         log.platform(&PlatformEvent::InitStart {
+            initialization: self.initialization,
             phase,
             runtime_version: &format!("{}.v1", self.spec.runtime.log_name()),
             runtime_version_arn: &runtime_version_arn(&self.spec.region, self.spec.runtime),
@@ -343,7 +324,8 @@ impl Environment {
                 Happened::Runtime(RuntimeEvent::Asked) => {
                     self.drain(log);
                     self.extensions.close_registration();
-                    log.platform(&PlatformEvent::InitRuntimeDone { phase, ending: Ending::default() });
+                    let (initialization, ending) = (self.initialization, Ending::default());
+                    log.platform(&PlatformEvent::InitRuntimeDone { initialization, phase, ending });
                     self.phase = Phase::Ready;
                     return self.await_extensions(deadline, log).await;
                 }
@@ -361,7 +343,7 @@ impl Environment {
         self.drain(log);
         let (status, error_type) = describe(&failure);
         let ending = Ending { status: Some(status), error_type: error_type.as_deref() };
-        log.platform(&PlatformEvent::InitRuntimeDone { phase, ending });
+        log.platform(&PlatformEvent::InitRuntimeDone { initialization: self.initialization, phase, ending });
         Ok(Err(failure))
     }
 
@@ -447,7 +429,7 @@ impl Environment {
                 },
                 event = self.cell.event() => match event {
                     CellEvent::Ready => {}
-                    CellEvent::MemoryRanOut => if !self.cell.make_room() {
+                    CellEvent::MemoryGrew => if !self.cell.fits() {
                         return Ok(Happened::OutOfMemory);
                     },
                     CellEvent::Failed { step, source } => return Err(SandboxError::Start { step, source }),
@@ -492,7 +474,7 @@ impl Environment {
                 return Happened::Runtime(event);
             }
         }
-        if exit == KILLED && self.cell.is_out_of_memory() {
+        if exit == KILLED && self.cell.has_killed() {
             return Happened::OutOfMemory;
         }
         Happened::Exited(exit)
@@ -514,6 +496,7 @@ impl Environment {
             self.shut_down(failure.reason(), log).await?;
         }
         log.platform(&PlatformEvent::InitReport {
+            initialization: self.initialization,
             phase,
             duration_ms: milliseconds(duration),
             ending: Ending { status, error_type: error_type.as_deref() },
@@ -563,142 +546,6 @@ impl Environment {
         self.peak_kb = self.peak_kb.max(usage.peak_kb);
         self.own_kb = usage.own_kb;
     }
-
-    /// What a call's answer means to its caller and to its report.
-    fn judge(&self, answer: Answer, request_id: &str, log: &mut Log) -> Verdict {
-        let timeout = self.spec.timeout;
-        let good = |payload| Verdict { payload, failed: false, status: None, error_type: None };
-        let failed = |payload| Verdict { failed: true, ..good(payload) };
-        match answer {
-            Answer::Response(payload) => good(payload),
-            Answer::Streamed => good(Bytes::new()),
-            Answer::HandlerError(payload) => failed(payload),
-            Answer::TooLarge(limit) => failed(failure::too_large_error(limit)),
-            Answer::Truncated => Verdict {
-                status: Some("error"),
-                error_type: Some(failure::TRUNCATED.into()),
-                ..failed(failure::truncated_error(request_id))
-            },
-            Answer::Failure(failure) => {
-                let (status, error_type) = describe(&failure);
-                let payload = match failure {
-                    Failure::Init { payload, .. } => payload,
-                    Failure::Exited(exit) => {
-                        let error_type = error_type.as_deref().unwrap_or_default();
-                        let reason = failure::exit_reason(exit);
-                        log.exit(request_id, error_type, &reason);
-                        failure::exit_error(request_id, error_type, &reason)
-                    }
-                    Failure::OutOfMemory => {
-                        let reason = failure::exit_reason(KILLED);
-                        log.exit(request_id, EXIT_ERROR, &reason);
-                        failure::exit_error(request_id, EXIT_ERROR, &reason)
-                    }
-                    Failure::Entrypoint(reason) => {
-                        let error_type = error_type.as_deref().unwrap_or_default();
-                        log.exit(request_id, error_type, &reason);
-                        failure::exit_error(request_id, error_type, &reason)
-                    }
-                    Failure::Extension(ExtensionFailure { error_type, message }) => {
-                        log.exit(request_id, error_type, &message);
-                        failure::exit_error(request_id, error_type, &message)
-                    }
-                    Failure::TimedOut => {
-                        log.timed_out(request_id, &failure::timeout_message(timeout));
-                        failure::timeout_error(request_id, timeout)
-                    }
-                };
-                Verdict { status: Some(status), error_type, ..failed(payload) }
-            }
-        }
-    }
-
-    /// What the end of the runtime means: an extension may have told of its failure before.
-    fn exited(&self, exit: Exit) -> Failure {
-        match self.extensions.fatal() {
-            Some(error_type) => {
-                let message = failure::exit_reason(exit);
-                Failure::Extension(ExtensionFailure { error_type, message })
-            }
-            None => Failure::Exited(exit),
-        }
-    }
-
-    /// The figures of a call that has ended, `duration` after it began.
-    fn report(&self, ended: &Ended) -> Report {
-        let Verdict { status, error_type, .. } = &ended.verdict;
-        // AWS reports a call that was cut off with its timeout, not with the time of the cutting.
-        let duration = if *status == Some("timeout") { self.spec.timeout } else { ended.duration };
-        let duration_ms = milliseconds(duration);
-        Report {
-            duration_ms,
-            billed_ms: (duration_ms + ended.init_ms.unwrap_or_default()).ceil().max(1.0) as u64,
-            memory_mb: self.spec.memory_mb,
-            max_memory_mb: if error_type.as_deref() == Some(OUT_OF_MEMORY) {
-                self.spec.memory_mb
-            } else {
-                u32::try_from(self.peak_kb.div_ceil(1024)).unwrap_or(u32::MAX).min(self.spec.memory_mb)
-            },
-            init_ms: ended.init_ms,
-            status: *status,
-            error_type: error_type.clone(),
-        }
-    }
-
-    fn conclude(&self, ended: Ended, mut log: Log) -> Outcome {
-        let report = self.report(&ended);
-        log.report(&PlatformEvent::Report {
-            request_id: &ended.request_id,
-            report: &report,
-            spans: &[],
-            tracing: ended.tracing.as_ref(),
-        });
-        let (log, tail_from) = log.take_call();
-        Outcome {
-            payload: ended.verdict.payload,
-            function_error: ended.verdict.failed.then(|| "Unhandled".into()),
-            log: Arc::new(log),
-            log_stream: Arc::clone(&self.log_stream),
-            report,
-            logged: false,
-            tail_from,
-            closing: Vec::new(),
-        }
-    }
-}
-
-/// The status and error type of a failure in log lines.
-fn describe(failure: &Failure) -> (&'static str, Option<String>) {
-    match failure {
-        Failure::Init { error_type, .. } => ("error", Some(error_type.clone())),
-        Failure::Exited(_) => ("error", Some("Runtime.ExitError".into())),
-        Failure::OutOfMemory => ("error", Some(OUT_OF_MEMORY.into())),
-        Failure::Entrypoint(_) => ("error", Some("Runtime.InvalidEntrypoint".into())),
-        Failure::Extension(failure) => ("error", Some(failure.error_type.into())),
-        Failure::TimedOut => ("timeout", None),
-    }
-}
-
-/// What a call has come to.
-#[derive(Debug)]
-struct Verdict {
-    payload: Bytes,
-    /// The payload is an error.
-    failed: bool,
-    /// `error` or `timeout`, when more than the handler failed.
-    status: Option<&'static str>,
-    error_type: Option<String>,
-}
-
-/// A call that has been answered.
-#[derive(Debug)]
-struct Ended {
-    request_id: String,
-    begun: Instant,
-    duration: Duration,
-    init_ms: Option<f64>,
-    tracing: Option<Tracing>,
-    verdict: Verdict,
 }
 
 /// What a watched runtime did.

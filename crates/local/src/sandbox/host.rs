@@ -17,17 +17,20 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    EnvironmentSpec, FunctionRuntime, LateLog, LogEvent, RuntimeClient, SandboxError,
-    cell_event::Outputs,
+    EnvironmentSpec, FunctionRuntime, LateLog, LogEvent, Network, RuntimeClient, SandboxError,
+    cell_event::{CellEvent, Outputs},
     client::{self, ClientFiles},
     entrypoint::{self, Entrypoint},
     extensions::external_names,
     image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
     open::{Program, ProgramStreams, PythonInside},
+    platform_event::Initialization,
     runtime_api::Admission,
     variables::{Contact, Outside, Place, of_extensions, variables},
 };
+use tokio::net::TcpListener;
+
 use crate::interpreters::{Interpreter, Interpreters};
 
 #[cfg(target_os = "linux")]
@@ -39,9 +42,12 @@ use super::{
     cgroup::{Group, Groups, Limits},
     confine::{self, Confinement, Reach},
     filter,
-    jail::{JailPlan, RuntimeCommand},
+    jail::{JailPlan, RuntimeCommand, Step},
     root::{self, Template},
 };
+
+/// The port of the Runtime API in a network of an environment's own, as on AWS (FACTS.md §5).
+const OWN_PORT: u16 = 9001;
 
 /// Processes and threads that a function may have (FACTS.md §1).
 #[cfg(target_os = "linux")]
@@ -74,6 +80,8 @@ pub(super) struct Furnished {
     pub(super) cell: Cell,
     pub(super) entrypoint: Entrypoint,
     pub(super) outputs: Outputs,
+    /// Where its Runtime API is spoken.
+    pub(super) listener: TcpListener,
     /// The external extensions, the first of which is program 1.
     pub(super) extensions: Vec<String>,
 }
@@ -172,7 +180,9 @@ impl Host {
 
     /// Whose connections a cell's Runtime API takes.
     pub(super) fn admission(&self, cell: &Cell) -> Admission {
-        if self.means.peers { Admission::Own { keeper: cell.keeper() } } else { Admission::Everybody }
+        // Nobody else is in a network of its own.
+        let anybody = cell.loopback().is_own() || !self.means.peers;
+        if anybody { Admission::Everybody } else { Admission::Own { keeper: cell.keeper() } }
     }
 
     /// Sets, once, where lines go that come outside a call.
@@ -203,21 +213,54 @@ impl Host {
         self: &Arc<Self>,
         spec: Arc<EnvironmentSpec>,
         log_stream: String,
-        runtime_api: String,
+        initialization: Initialization,
     ) -> Result<Furnished, SandboxError> {
+        self.check_network(&spec)?;
+        let (listener, runtime_api) = match spec.network {
+            Network::None => (None, format!("127.0.0.1:{OWN_PORT}")),
+            Network::Host => {
+                let bind = async {
+                    let listener = TcpListener::bind("127.0.0.1:0").await?;
+                    let address = listener.local_addr()?;
+                    io::Result::Ok((Some(listener), address.to_string()))
+                };
+                bind.await.map_err(start("open a port on 127.0.0.1"))?
+            }
+        };
         let image = self.image(spec.runtime).await;
         let host = Arc::clone(self);
+        let contact = Contact { log_stream, runtime_api, initialization };
         // Off the async threads: files are written, and a fork copies the server's page tables.
         let task = tokio::task::spawn_blocking(move || {
             let extensions = external_names(spec.opt.as_deref());
-            let contact = Contact { log_stream, runtime_api };
             let (launched, entrypoint) = host.launch(&spec, image, &extensions, &contact)?;
             Ok::<_, SandboxError>((launched, entrypoint, extensions))
         });
         let (launched, entrypoint, extensions) =
             task.await.map_err(|error| start("start a process")(io::Error::other(error)))??;
-        let (cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
-        Ok(Furnished { cell, entrypoint, outputs, extensions })
+        let (mut cell, outputs) = Cell::attach(launched).map_err(start("read from a process"))?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => match cell.loopback().listener().await {
+                Ok(listener) => listener,
+                // A keeper that gives none has ended, and has said why.
+                Err(source) => {
+                    return Err(match cell.event().await {
+                        CellEvent::Failed { step, source } => SandboxError::Start { step, source },
+                        _ => start("open a port of its own")(source),
+                    });
+                }
+            },
+        };
+        Ok(Furnished { cell, entrypoint, outputs, listener, extensions })
+    }
+
+    /// A function that is to have no network does not run where it would have one.
+    fn check_network(&self, spec: &EnvironmentSpec) -> Result<(), SandboxError> {
+        match spec.network {
+            Network::None if !self.means.network => Err(SandboxError::NoOwnNetwork),
+            Network::None | Network::Host => Ok(()),
+        }
     }
 
     /// The image that a function is to run on, if it is to run on one and it can be had.
@@ -258,9 +301,14 @@ impl Host {
         program: &Program,
         streams: ProgramStreams,
     ) -> Result<Launched, SandboxError> {
+        self.check_network(spec)?;
         let ground = self.ground(spec, image)?;
         // Nobody answers there.
-        let contact = Contact { log_stream: String::new(), runtime_api: String::new() };
+        let contact = Contact {
+            log_stream: String::new(),
+            runtime_api: String::new(),
+            initialization: Initialization::OnDemand,
+        };
         let has_path = spec.variables.contains_key("PYTHONPATH");
         #[cfg(target_os = "linux")]
         if self.means.root {
@@ -302,7 +350,13 @@ impl Host {
         extensions: &[Command],
     ) -> Result<Launched, SandboxError> {
         let template = self.template(ground).map_err(start("prepare the file system"))?;
-        let plan = self.jail(command, extensions, template.steps(spec, self.means));
+        let mut steps = template.steps(spec, self.means);
+        let mut namespaces = root::namespaces(self.means);
+        if spec.network == Network::None {
+            namespaces |= nix::libc::CLONE_NEWNET;
+            steps.insert(0, Step::Network { port: OWN_PORT });
+        }
+        let plan = self.jail(command, extensions, namespaces, steps);
         let (group, confinement) = self.confinement(spec, None)?;
         Cell::launch(plan, &confinement, group, None).map_err(start("start a process in new namespaces"))
     }
@@ -318,7 +372,7 @@ impl Host {
         let launched = {
             let reach = self.reach(spec, ground, &temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
-            let plan = self.jail(command, &extensions, Vec::new());
+            let plan = self.jail(command, &extensions, root::namespaces(self.means), Vec::new());
             Cell::launch(plan, &confinement, group, Some(temporary.clone()))
         };
         #[cfg(not(target_os = "linux"))]
@@ -371,16 +425,17 @@ impl Host {
         }
     }
 
-    /// The variables of a runtime client. Others than ours take a descriptor for frames, which mark
-    /// where a message ends; in the same pipe as all the rest they keep their place in it.
+    /// The variables of a runtime client. Python's, when it is not ours, takes a descriptor for frames,
+    /// which mark where a message ends; in the same pipe as all the rest they keep their place in it.
     fn environment(
         &self,
+        spec: &EnvironmentSpec,
         ground: &Ground<'_>,
         mut variables: BTreeMap<String, String>,
     ) -> Vec<(String, String)> {
         let is_other = matches!(self.client, RuntimeClient::Command(_));
         let ours = matches!(ground, Ground::Python { .. }) && !is_other;
-        if !ours {
+        if matches!(spec.runtime, FunctionRuntime::Python(_)) && !ours {
             variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
         }
         variables.into_iter().collect()
@@ -417,7 +472,7 @@ impl Host {
             }
         }
         let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
-        let environment = self.environment(ground, variables(spec, contact, &place));
+        let environment = self.environment(spec, ground, variables(spec, contact, &place));
         let command = Command {
             program,
             arguments,
@@ -468,7 +523,7 @@ impl Host {
         Command {
             program,
             arguments,
-            environment: self.environment(ground, variables(spec, contact, &place)),
+            environment: self.environment(spec, ground, variables(spec, contact, &place)),
             directory: "/var/task".into(),
             entrypoint,
             streams: None,
@@ -557,10 +612,16 @@ impl Host {
         Ok(template)
     }
 
-    fn jail(&self, mut runtime: Command, extensions: &[Command], steps: Vec<super::jail::Step>) -> JailPlan {
+    fn jail(
+        &self,
+        mut runtime: Command,
+        extensions: &[Command],
+        namespaces: i32,
+        steps: Vec<Step>,
+    ) -> JailPlan {
         let streams = runtime.streams.take();
         JailPlan {
-            namespaces: root::namespaces(self.means),
+            namespaces,
             id_maps: root::id_maps(self.means),
             steps,
             runtime: RuntimeCommand { streams, ..self.program(&runtime) },

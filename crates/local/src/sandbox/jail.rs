@@ -20,6 +20,7 @@ use std::{
 use super::{
     confine::{self, Confinement},
     open::ProgramStreams,
+    sockets,
 };
 
 use nix::{
@@ -28,6 +29,10 @@ use nix::{
     libc::{self, c_char, c_int, c_long, c_ulong, c_void},
     unistd::pipe2,
 };
+
+mod record;
+
+pub(super) use record::Record;
 
 /// What is forbidden on a mount.
 pub(super) mod attribute {
@@ -56,6 +61,8 @@ pub(super) enum Step {
     Pivot { root: CString },
     /// The name of the machine.
     HostName { name: CString },
+    /// Brings up the loopback of a network of the jail's own, and hands the server a listener on it.
+    Network { port: u16 },
 }
 
 /// Who the runtime runs as.
@@ -127,6 +134,8 @@ pub(super) struct Keeper {
     pub(super) log: OwnedFd,
     /// What the extensions write, where there are any.
     pub(super) extension_log: Option<OwnedFd>,
+    /// Where sockets come from, where the jail has a network of its own.
+    pub(super) sockets: Option<OwnedFd>,
 }
 
 /// Starts a program.
@@ -136,52 +145,6 @@ pub(super) const TERMINATE: u8 = b'T';
 /// Kills a program; whatever it has started follows when nothing else runs.
 pub(super) const KILL: u8 = b'K';
 const GO: u8 = b'G';
-
-/// What the keeper reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    /// The file system stands.
-    Ready,
-    /// The step of this index failed.
-    StepFailed { step: usize, errno: i32 },
-    /// A program could not be executed. Its end follows.
-    ExecFailed { program: usize, errno: i32 },
-    /// A program ended with this wait status. It never held more memory than the peak. When no
-    /// other program runs, nothing is left of any.
-    Exited { program: usize, wait_status: i32, peak_kb: i32 },
-}
-
-impl Record {
-    pub(super) const SIZE: usize = 16;
-
-    fn to_bytes(self) -> [u8; Self::SIZE] {
-        let (kind, index, first, second) = match self {
-            Self::Ready => (1, 0, 0, 0),
-            Self::StepFailed { step, errno } => (2, step as i32, errno, 0),
-            Self::ExecFailed { program, errno } => (3, program as i32, errno, 0),
-            Self::Exited { program, wait_status, peak_kb } => (4, program as i32, wait_status, peak_kb),
-        };
-        let mut bytes = [0; Self::SIZE];
-        for (index, number) in [kind, index, first, second].into_iter().enumerate() {
-            let four: [u8; 4] = i32::to_ne_bytes(number);
-            (bytes[index * 4], bytes[index * 4 + 1], bytes[index * 4 + 2], bytes[index * 4 + 3]) =
-                (four[0], four[1], four[2], four[3]);
-        }
-        bytes
-    }
-
-    pub(super) fn from_bytes(bytes: [u8; Self::SIZE]) -> Option<Self> {
-        let number = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let index = usize::try_from(number(4)).ok()?;
-        Some(match number(0) {
-            1 => Self::Ready,
-            2 => Self::StepFailed { step: index, errno: number(8) },
-            3 => Self::ExecFailed { program: index, errno: number(8) },
-            4 => Self::Exited { program: index, wait_status: number(8), peak_kb: number(12) },
-            _ => return None,
-        })
-    }
-}
 
 /// Everything the child needs, as plain pointers and numbers.
 struct Prepared<'a> {
@@ -195,6 +158,7 @@ struct Prepared<'a> {
     extension_log: RawFd,
     /// The runtime's own streams, or -1.
     streams: [RawFd; 3],
+    sockets: RawFd,
     confined: confine::Prepared,
 }
 
@@ -209,6 +173,8 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
     let (log, log_write) = pipe2(OFlag::O_CLOEXEC)?;
     let extension_log = if plan.extensions.is_empty() { None } else { Some(pipe2(OFlag::O_CLOEXEC)?) };
     let (extension_log, extension_log_write) = extension_log.unzip();
+    let has_network = plan.namespaces & libc::CLONE_NEWNET != 0;
+    let (sockets, sockets_write) = if has_network { Some(sockets::pair()?) } else { None }.unzip();
     let programs = std::iter::once(&plan.runtime).chain(plan.extensions.iter().take(MOST_EXTENSIONS));
     let mut prepared = Prepared {
         plan,
@@ -225,6 +191,7 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
             .streams
             .as_ref()
             .map_or([-1; 3], |streams| streams.files.each_ref().map(AsRawFd::as_raw_fd)),
+        sockets: sockets_write.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
         confined: confinement.prepare(),
     };
     // SAFETY: the child runs `keep`, which never returns and keeps to async-signal-safe calls on
@@ -237,8 +204,8 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    let keeper = Keeper { pid: pid as i32, control, status, log, extension_log };
-    drop((control_read, status_write, log_write, extension_log_write));
+    let keeper = Keeper { pid: pid as i32, control, status, log, extension_log, sockets };
+    drop((control_read, status_write, log_write, extension_log_write, sockets_write));
     let written = plan.id_maps.as_ref().map_or(Ok(()), |maps| write_id_maps(keeper.pid, maps));
     if let Err(error) = written.and_then(|()| Ok(nix::unistd::write(&keeper.control, &[GO, 0]).map(drop)?)) {
         drop(keeper.control);
@@ -276,6 +243,8 @@ const CONTROL: RawFd = 3;
 const STATUS: RawFd = 4;
 const LOG: RawFd = 5;
 const EXTENSION_LOG: RawFd = 6;
+const SOCKETS: RawFd = 7;
+const FIRST_DOOR: RawFd = 8;
 
 fn errno() -> c_int {
     Errno::last_raw()
@@ -322,12 +291,18 @@ unsafe fn keep(prepared: &mut Prepared<'_>) -> ! {
         report(Record::Ready);
         let signals = libc::signalfd(-1, &raw const children, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
         let mut running: [libc::pid_t; MOST_PROGRAMS] = [-1; MOST_PROGRAMS];
+        let mut sockets = if plan.namespaces & libc::CLONE_NEWNET == 0 { -1 } else { SOCKETS };
         loop {
             let mut ready = [
                 libc::pollfd { fd: CONTROL, events: libc::POLLIN, revents: 0 },
                 libc::pollfd { fd: signals, events: libc::POLLIN, revents: 0 },
+                // A negative number is passed over.
+                libc::pollfd { fd: sockets, events: libc::POLLIN, revents: 0 },
             ];
-            libc::poll(ready.as_mut_ptr(), 2, -1);
+            libc::poll(ready.as_mut_ptr(), 3, -1);
+            if ready[2].revents != 0 && !sockets::serve(sockets) {
+                sockets = -1;
+            }
             if ready[1].revents != 0 {
                 let mut ignored = [0u8; 1024];
                 while libc::read(signals, ignored.as_mut_ptr().cast(), ignored.len()) > 0 {}
@@ -395,6 +370,7 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
             *stream = high(*stream);
         }
+        let sockets = high(prepared.sockets);
         prepared.confined.lift();
         for target in 0..3 {
             libc::dup2(null, target);
@@ -403,7 +379,8 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         libc::dup3(status, STATUS, libc::O_CLOEXEC);
         libc::dup3(log, LOG, libc::O_CLOEXEC);
         libc::dup3(extension_log, EXTENSION_LOG, libc::O_CLOEXEC);
-        let mut next = prepared.confined.settle(7);
+        libc::dup3(sockets, SOCKETS, libc::O_CLOEXEC);
+        let mut next = prepared.confined.settle(FIRST_DOOR);
         for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
             *stream = libc::dup3(*stream, next, libc::O_CLOEXEC);
             next += 1;
@@ -620,6 +597,7 @@ impl Step {
                     check(libc::chdir(c"/".as_ptr()))
                 }
                 Self::HostName { name } => check(libc::sethostname(name.as_ptr(), name.as_bytes().len())),
+                Self::Network { port } => sockets::open(SOCKETS, *port),
             }
         }
     }
@@ -634,6 +612,7 @@ impl Step {
             Self::Proc { target } => format!("mount the processes at `{}`", text(target)),
             Self::Pivot { root } => format!("make `{}` the root", text(root)),
             Self::HostName { .. } => "set the host name".into(),
+            Self::Network { .. } => "set up a network".into(),
         }
     }
 }

@@ -23,6 +23,14 @@ pub(super) fn usage(keeper: i32) -> Option<Usage> {
     (sum.peak_kb > 0).then_some(sum)
 }
 
+/// What all descendants of a keeper hold of their own, in KB, with what several of them share shared
+/// out among them; nothing where `/proc` does not tell. Costs the kernel a walk through their memory.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has cells that ask"))]
+pub(super) fn shared_out(keeper: i32) -> Option<u64> {
+    let own = |pid| field(&fs_err::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss_Anon:");
+    descendants(keeper)?.into_iter().filter_map(own).reduce(|sum, kb| sum + kb)
+}
+
 /// The processes that a keeper and its descendants have started.
 pub(super) fn descendants(keeper: i32) -> Option<Vec<i32>> {
     let mut all = children(keeper)?;

@@ -24,7 +24,9 @@ use self::{
     environment::Environment,
     exchange::Responder,
     host::Host,
+    platform_event::Initialization,
     pool::{Acquired, Key, Pool},
+    ready::Wishes,
 };
 use crate::interpreters::{Interpreters, NoInterpreter};
 
@@ -54,14 +56,18 @@ mod isolation;
 mod jail;
 mod log;
 mod log_format;
+mod loopback;
 mod memory;
 mod open;
 mod peer;
 mod platform_event;
 mod pool;
+mod ready;
 #[cfg(target_os = "linux")]
 mod root;
 mod runtime_api;
+#[cfg(target_os = "linux")]
+mod sockets;
 mod streaming;
 mod survey;
 mod telemetry;
@@ -75,6 +81,7 @@ pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use log_format::{LogFormat, LogLevel};
 pub use open::{Ended, Program, ProgramKind, ProgramStreams};
+pub use ready::{NotReady, Ready};
 pub use streaming::{Completion, ResponseBody, Streaming};
 pub use survey::{ControlGroup, Survey, survey};
 pub use variables::log_group;
@@ -113,6 +120,18 @@ pub struct EnvironmentSpec {
     pub task: Utf8PathBuf,
     /// The merged layers, seen as `/opt`.
     pub opt: Option<Utf8PathBuf>,
+    /// What it reaches.
+    pub network: Network,
+}
+
+/// What a function reaches beside its Runtime API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// This machine's network, as on Lambda everything that can be reached from there.
+    #[default]
+    Host,
+    /// Nothing but its own loopback.
+    None,
 }
 
 impl EnvironmentSpec {
@@ -205,6 +224,9 @@ pub enum SandboxError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A function that is to have no network, where none can be cut off from it.
+    #[error("this machine cannot cut a function off from the network")]
+    NoOwnNetwork,
     /// More calls than this machine's bound wait already.
     #[error("{environments} execution environments are busy and none became free in time")]
     Busy {
@@ -224,6 +246,9 @@ impl Hint for SandboxError {
                 Some("free some disk space, or choose another folder with --data".into())
             }
             Self::Start { .. } | Self::ShuttingDown => None,
+            Self::NoOwnNetwork => {
+                Some("it takes Linux with network namespaces; or let the function have the network".into())
+            }
             Self::Busy { .. } => Some("wait for running calls to end, or call less at the same time".into()),
         }
     }
@@ -300,6 +325,7 @@ pub struct Sandbox {
 struct Shared {
     host: Arc<Host>,
     pool: Pool,
+    wishes: Wishes,
     keep_idle: Duration,
     stop: watch::Sender<bool>,
 }
@@ -323,10 +349,12 @@ impl Sandbox {
                 (tuning.client, tuning.root),
             )),
             pool: Pool::new(tuning.most_environments, tuning.patience),
+            wishes: Wishes::default(),
             keep_idle: tuning.keep_idle,
             stop: watch::Sender::new(false),
         });
         tokio::spawn(sweep(Arc::downgrade(&shared)));
+        tokio::spawn(ready::keep(Arc::downgrade(&shared), shared.wishes.changed()));
         tokio::spawn(hold_still(Arc::downgrade(&shared), shared.pool.rested()));
         Arc::new(Self { shared })
     }
@@ -371,6 +399,19 @@ impl Sandbox {
     /// out of date, and these may be running a call already.
     pub async fn retire_except(&self, function_arn: &str, version: &str, revision: &str) {
         self.shared.end(self.shared.pool.retire(function_arn, Some(version), Some(revision))).await;
+    }
+
+    /// Keeps so many environments of these ready for calls, in place of what was asked for before.
+    pub fn keep_ready(&self, wanted: Vec<(Arc<EnvironmentSpec>, usize)>) {
+        let floors = wanted.iter().map(|(spec, count)| (Key::of(spec), *count)).collect();
+        self.shared.pool.set_floors(floors);
+        self.shared.wishes.replace(wanted);
+    }
+
+    /// What is ready of it.
+    pub fn ready(&self, spec: &EnvironmentSpec) -> Ready {
+        let key = Key::of(spec);
+        Ready { count: self.shared.pool.ready(&key), missing: self.shared.wishes.fault(&key) }
     }
 
     /// Ends every environment, busy ones too, and waits until nothing of them is left. Later
@@ -420,7 +461,7 @@ impl Shared {
             Acquired::Warm(mut environment) => {
                 if environment.has_died() {
                     environment.end().await;
-                    Environment::start(&self.host, spec).await?
+                    Environment::start(&self.host, spec, Initialization::OnDemand).await?
                 } else {
                     environment
                 }
@@ -429,7 +470,7 @@ impl Shared {
                 if let Some(evicted) = evicted {
                     evicted.end().await;
                 }
-                Environment::start(&self.host, spec).await?
+                Environment::start(&self.host, spec, Initialization::OnDemand).await?
             }
         };
         let streams = responder.is_some();

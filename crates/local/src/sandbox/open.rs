@@ -4,13 +4,17 @@
 //! Owns what such a program gets that a runtime does not: streams of its own and the search path
 //! that the bootstrap would have set up. No part of an invocation: nothing here is on its way.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use super::{
     EnvironmentSpec, SandboxError,
     cell_event::{CellEvent, Exit, RUNTIME},
     host::{Cell, Command, Host},
+    memory,
 };
+
+/// How often memory is looked at, as for functions.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -122,13 +126,28 @@ pub(super) async fn run(
     let failed = |step: &str, source| SandboxError::Start { step: step.to_owned(), source };
     let image = host.image(spec.runtime).await;
     let host = Arc::clone(host);
+    let memory_mb = spec.memory_mb;
     let launch = tokio::task::spawn_blocking(move || host.launch_program(&spec, image, &program, streams));
     let launched = launch.await.map_err(|error| failed("start a process", io::Error::other(error)))??;
     let (mut cell, _) = Cell::attach(launched).map_err(|error| failed("read from a process", error))?;
     cell.run(RUNTIME);
     let mut is_out_of_memory = false;
+    let mut look = tokio::time::interval(LOOK_EVERY);
     let ended = loop {
-        match cell.event().await {
+        let event = tokio::select! {
+            biased;
+            event = cell.event() => event,
+            // Where the kernel does not see to it.
+            _ = look.tick(), if !is_out_of_memory => {
+                let used = memory::usage(cell.keeper()).unwrap_or_default();
+                if cell.exceeds(memory_mb, used.own_kb) {
+                    is_out_of_memory = true;
+                    cell.kill(RUNTIME);
+                }
+                continue;
+            }
+        };
+        match event {
             CellEvent::Ready => {}
             CellEvent::Failed { step, source } => {
                 cell.end().await;
@@ -140,15 +159,15 @@ pub(super) async fn run(
             }
             // There are none.
             CellEvent::LaunchFailed { .. } => {}
-            CellEvent::MemoryRanOut => {
-                if !cell.make_room() {
+            CellEvent::MemoryGrew => {
+                if !cell.fits() {
                     is_out_of_memory = true;
                     cell.kill(RUNTIME);
                 }
             }
             CellEvent::Exited { .. } | CellEvent::Gone if is_out_of_memory => break Ended::OutOfMemory,
             CellEvent::Exited { exit: Exit::Code(code), .. } => break Ended::Code(code),
-            CellEvent::Exited { exit: Exit::Signal(9), .. } | CellEvent::Gone if cell.is_out_of_memory() => {
+            CellEvent::Exited { exit: Exit::Signal(9), .. } | CellEvent::Gone if cell.has_killed() => {
                 break Ended::OutOfMemory;
             }
             CellEvent::Exited { exit: Exit::Signal(signal), .. } => break Ended::Signal(signal),

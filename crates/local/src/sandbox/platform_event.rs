@@ -95,19 +95,41 @@ impl Span {
     }
 }
 
+/// Why an environment was started (`AWS_LAMBDA_INITIALIZATION_TYPE`, FACTS.md §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Initialization {
+    /// A call needed it.
+    OnDemand,
+    /// It is kept ready for calls to come.
+    Provisioned,
+}
+
+impl Initialization {
+    /// In AWS's word.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Provisioned => "provisioned-concurrency",
+        }
+    }
+}
+
 /// An event of the platform.
 #[derive(Debug)]
 pub(super) enum PlatformEvent<'a> {
     InitStart {
+        initialization: Initialization,
         phase: InitPhase,
         runtime_version: &'a str,
         runtime_version_arn: &'a str,
     },
     InitRuntimeDone {
+        initialization: Initialization,
         phase: InitPhase,
         ending: Ending<'a>,
     },
     InitReport {
+        initialization: Initialization,
         phase: InitPhase,
         duration_ms: f64,
         ending: Ending<'a>,
@@ -179,10 +201,15 @@ impl PlatformEvent<'_> {
     /// The lines in a log of the text format; some events have none there.
     pub(super) fn text(&self) -> Option<String> {
         Some(match self {
-            Self::InitStart { phase: InitPhase::Init, runtime_version, runtime_version_arn } => format!(
+            Self::InitStart { phase: InitPhase::Init, runtime_version, runtime_version_arn, .. } => format!(
                 "INIT_START Runtime Version: {runtime_version}\tRuntime Version ARN: {runtime_version_arn}\n"
             ),
-            Self::InitReport { phase, duration_ms, ending: Ending { status: Some(status), error_type } } => {
+            Self::InitReport {
+                phase,
+                duration_ms,
+                ending: Ending { status: Some(status), error_type },
+                ..
+            } => {
                 let phase = phase.name();
                 let error_type = error_type.map(|name| format!("\tError Type: {name}")).unwrap_or_default();
                 format!(
@@ -234,19 +261,19 @@ impl PlatformEvent<'_> {
             record.insert(name.into(), value);
         };
         match self {
-            Self::InitStart { phase, runtime_version, runtime_version_arn } => {
-                put("initializationType", "on-demand".into());
+            Self::InitStart { initialization, phase, runtime_version, runtime_version_arn } => {
+                put("initializationType", initialization.name().into());
                 put("phase", phase.name().into());
                 put("runtimeVersion", (*runtime_version).into());
                 put("runtimeVersionArn", (*runtime_version_arn).into());
             }
-            Self::InitRuntimeDone { phase, ending } => {
-                put("initializationType", "on-demand".into());
+            Self::InitRuntimeDone { initialization, phase, ending } => {
+                put("initializationType", initialization.name().into());
                 put("phase", phase.name().into());
                 ending.write(&mut record);
             }
-            Self::InitReport { phase, duration_ms, ending } => {
-                put("initializationType", "on-demand".into());
+            Self::InitReport { initialization, phase, duration_ms, ending } => {
+                put("initializationType", initialization.name().into());
                 put("phase", phase.name().into());
                 put("metrics", json!({ "durationMs": rounded(*duration_ms) }));
                 ending.write(&mut record);
@@ -393,7 +420,12 @@ mod tests {
 
     #[test]
     fn what_is_only_interesting_when_it_failed_has_no_text() {
-        let done = |ending| PlatformEvent::InitReport { phase: InitPhase::Invoke, duration_ms: 3.0, ending };
+        let done = |ending| PlatformEvent::InitReport {
+            initialization: Initialization::OnDemand,
+            phase: InitPhase::Invoke,
+            duration_ms: 3.0,
+            ending,
+        };
         let failed = Ending { status: Some("error"), error_type: Some("Extension.Crash") };
         insta::assert_snapshot!(check(&done(Ending::default())), @r#"Debug platform.initReport {"initializationType":"on-demand","phase":"invoke","metrics":{"durationMs":3.0},"status":"success"}"#);
         insta::assert_snapshot!(check(&done(failed)), @r#"

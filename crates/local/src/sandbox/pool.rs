@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{EnvironmentSpec, SandboxError, environment::Environment};
+use super::{EnvironmentSpec, Network, SandboxError, environment::Environment};
 
 /// Which calls may share environments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,7 @@ pub(super) struct Key {
     function_arn: String,
     version: String,
     revision: String,
+    network: Network,
 }
 
 impl Key {
@@ -28,6 +29,7 @@ impl Key {
             function_arn: spec.function_arn(),
             version: spec.version.clone(),
             revision: spec.revision.clone(),
+            network: spec.network,
         }
     }
 }
@@ -45,6 +47,8 @@ struct State {
     /// Who uses environments now, by a number.
     leased: HashMap<u64, Leased>,
     next_lease: u64,
+    /// How many environments are to be kept, whether they are used or not.
+    floors: HashMap<Key, usize>,
     /// Environments that exist, busy ones and those being started or ended among them.
     alive: usize,
     closed: bool,
@@ -57,6 +61,8 @@ struct Leased {
     key: Key,
     /// Its environment is not kept.
     retired: bool,
+    /// Its environment is not ready for a call yet.
+    starting: bool,
 }
 
 /// All pools.
@@ -94,10 +100,29 @@ pub(super) enum Acquired {
 }
 
 impl State {
-    fn lease(&mut self, key: &Key) -> u64 {
+    fn lease(&mut self, key: &Key, starting: bool) -> u64 {
         self.next_lease += 1;
-        self.leased.insert(self.next_lease, Leased { key: key.clone(), retired: false });
+        self.leased.insert(self.next_lease, Leased { key: key.clone(), retired: false, starting });
         self.next_lease
+    }
+
+    /// How many environments of a key are in use.
+    fn in_use(&self, key: &Key) -> usize {
+        self.leased.values().filter(|leased| leased.key == *key && !leased.retired).count()
+    }
+
+    fn is_missing(&self, key: &Key) -> bool {
+        let floor = self.floors.get(key).copied().unwrap_or_default();
+        floor > 0 && self.idle.get(key).map_or(0, Vec::len) + self.in_use(key) < floor
+    }
+
+    /// How many idle environments of a key are more than are to be kept.
+    fn spare(&self, key: &Key) -> usize {
+        let idle = self.idle.get(key).map_or(0, Vec::len);
+        match self.floors.get(key) {
+            None => idle,
+            Some(&floor) => idle.saturating_sub(floor.saturating_sub(self.in_use(key))),
+        }
     }
 }
 
@@ -132,20 +157,21 @@ impl Pool {
             return Err(SandboxError::ShuttingDown);
         }
         if let Some(idle) = state.idle.get_mut(key).and_then(Vec::pop) {
-            let number = state.lease(key);
+            let number = state.lease(key, false);
             return Ok(Some((Acquired::Warm(idle.environment), number)));
         }
         if state.alive < self.most.get() {
             state.alive += 1;
-            let number = state.lease(key);
+            let number = state.lease(key, false);
             return Ok(Some((Acquired::Start { evicted: None }, number)));
         }
-        // The one that has been idle longest gives way; its place is taken over.
-        let oldest =
-            state.idle.iter().filter(|(_, idle)| !idle.is_empty()).min_by_key(|(_, idle)| idle[0].since);
+        // The one that has been idle longest gives way, one that is kept ready only where there is no
+        // other; its place is taken over.
+        let filled = state.idle.iter().filter(|(_, idle)| !idle.is_empty());
+        let oldest = filled.min_by_key(|(key, idle)| (state.spare(key) == 0, idle[0].since));
         let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return Ok(None) };
         let evicted = state.idle.get_mut(&oldest).map(|idle| idle.remove(0).environment);
-        let number = state.lease(key);
+        let number = state.lease(key, false);
         Ok(Some((Acquired::Start { evicted }, number)))
     }
 
@@ -197,14 +223,55 @@ impl Pool {
     pub(super) fn take_stale(&self, longest: Duration) -> Vec<Environment> {
         let mut state = self.state();
         let mut stale = Vec::new();
-        for idle in state.idle.values_mut() {
-            stale.extend(
-                idle.extract_if(.., |idle| idle.since.elapsed() >= longest || idle.environment.has_died())
-                    .map(|idle| idle.environment),
-            );
+        let spare: HashMap<Key, usize> =
+            state.floors.keys().map(|key| (key.clone(), state.spare(key))).collect();
+        for (key, idle) in &mut state.idle {
+            let mut spare = spare.get(key).copied().unwrap_or(usize::MAX);
+            let mut is_stale = |idle: &mut Idle| {
+                if idle.environment.has_died() {
+                    return true;
+                }
+                let stale = spare > 0 && idle.since.elapsed() >= longest;
+                spare -= usize::from(stale);
+                stale
+            };
+            stale.extend(idle.extract_if(.., |idle| is_stale(idle)).map(|idle| idle.environment));
         }
         state.idle.retain(|_, idle| !idle.is_empty());
         stale
+    }
+
+    /// Sets how many environments of which function are to be kept, in place of what was set before.
+    pub(super) fn set_floors(&self, floors: HashMap<Key, usize>) {
+        self.state().floors = floors;
+    }
+
+    /// Whether fewer environments exist than are to be kept.
+    pub(super) fn is_missing(&self, key: &Key) -> bool {
+        self.state().is_missing(key)
+    }
+
+    /// The right to start an environment, where one is missing and there is room for it.
+    pub(super) fn lease_missing(&self, key: &Key) -> Option<Lease<'_>> {
+        let mut state = self.state();
+        if state.closed || !state.is_missing(key) || state.alive >= self.most.get() {
+            return None;
+        }
+        state.alive += 1;
+        let number = state.lease(key, true);
+        Some(Lease { pool: self, number, returned: false })
+    }
+
+    /// How many environments of a key wait for a call or work on one.
+    pub(super) fn ready(&self, key: &Key) -> usize {
+        let state = self.state();
+        let starting = state.leased.values().filter(|leased| leased.key == *key && leased.starting).count();
+        state.idle.get(key).map_or(0, Vec::len) + state.in_use(key).saturating_sub(starting)
+    }
+
+    /// How many environments there may be.
+    pub(super) fn most(&self) -> usize {
+        self.most.get()
     }
 
     /// Refuses later calls and takes out everything that is idle.
@@ -265,7 +332,7 @@ impl Lease<'_> {
     /// must end before the lease does.
     pub(super) fn give_back(&mut self, environment: Environment) -> Option<Environment> {
         let mut state = self.pool.state();
-        let Some(Leased { key, retired: false }) = state.leased.remove(&self.number) else {
+        let Some(Leased { key, retired: false, .. }) = state.leased.remove(&self.number) else {
             return Some(environment);
         };
         if state.closed {

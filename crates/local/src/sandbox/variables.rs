@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use layercake_core::aws::FunctionName;
 use sha2::{Digest, Sha256};
 
-use super::{EnvironmentSpec, FunctionRuntime, LogFormat};
+use super::{EnvironmentSpec, FunctionRuntime, LogFormat, platform_event::Initialization};
 
 const LIBRARY_PATH: &str =
     "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
@@ -38,6 +38,8 @@ pub(super) struct Contact {
     pub(super) log_stream: String,
     /// The address of its Runtime API, without a scheme.
     pub(super) runtime_api: String,
+    /// Why it is started.
+    pub(super) initialization: Initialization,
 }
 
 /// The log group of a function that names none.
@@ -100,7 +102,7 @@ pub(super) fn variables(
     if let Some(name) = spec.runtime.execution_environment() {
         set("AWS_EXECUTION_ENV", &name);
     }
-    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    set("AWS_LAMBDA_INITIALIZATION_TYPE", contact.initialization.name());
     set("AWS_LAMBDA_FUNCTION_NAME", spec.function_name.as_str());
     set("AWS_LAMBDA_FUNCTION_VERSION", &spec.version);
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &spec.memory_mb.to_string());

@@ -1,7 +1,6 @@
 //! Reserved and provisioned concurrency: who has how much of the account's.
 //!
-//! Provisioned concurrency is accounted for and answered; environments are started by the first
-//! calls all the same.
+//! Owns what is configured and what may be. What keeps the environments ready is `provisioning`.
 
 use layercake_core::aws::FunctionName;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,10 @@ use super::{
     Cloud, FunctionRef, LambdaError, Qualifier, SettingsError, now,
     settings::{Page, names_alias, owner_arn, owner_or_latest},
 };
-use crate::store::{ChangeError, Scope, Setting, SettingKind, SettingOwner};
+use crate::{
+    sandbox::NotReady,
+    store::{ChangeError, Scope, Setting, SettingKind, SettingOwner},
+};
 
 /// Calls that an account may run at once in a region (FACTS.md §1).
 pub(crate) const ACCOUNT_CONCURRENCY: u32 = 1_000;
@@ -20,8 +22,8 @@ pub(crate) const LEAST_UNRESERVED: u32 = 100;
 
 /// Provisioned concurrency of a version or alias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct ProvisionedRecord {
-    requested: u32,
+pub(super) struct ProvisionedRecord {
+    pub(super) requested: u32,
     /// In milliseconds since 1970.
     modified: i64,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Provisioned {
     pub(crate) requested: u32,
     /// How much there is.
     pub(crate) allocated: u32,
+    /// Why there is not more, where more time will not help.
+    pub(crate) missing: Option<NotReady>,
     /// In milliseconds since 1970.
     pub(crate) modified: i64,
 }
@@ -151,7 +155,8 @@ impl Cloud {
             Ok::<_, SettingsError>(changed?)
         })
         .await?;
-        Ok(Provisioned { arn, requested, allocated: 0, modified: record.modified })
+        self.provisioning.changed();
+        Ok(Provisioned { arn, requested, allocated: 0, missing: None, modified: record.modified })
     }
 
     /// The provisioned concurrency of a version or alias.
@@ -162,13 +167,14 @@ impl Cloud {
     ) -> Result<Provisioned, SettingsError> {
         let owner = provisioned_owner(&function)?;
         self.qualified_function(&scope, &function).await?;
-        self.blocking(move |store| {
-            let value = store
-                .setting(&scope, SettingKind::ProvisionedConcurrency, &owner)?
-                .ok_or(SettingsError::NoProvisioned)?;
-            Ok(answered(&scope, &Setting { owner, value }))
-        })
-        .await
+        let found: Option<ProvisionedRecord> = self
+            .blocking({
+                let (scope, owner) = (scope.clone(), owner.clone());
+                move |store| store.setting(&scope, SettingKind::ProvisionedConcurrency, &owner)
+            })
+            .await?;
+        let value = found.ok_or(SettingsError::NoProvisioned)?;
+        Ok(self.answered(&scope, &Setting { owner, value }))
     }
 
     /// The provisioned concurrency of a function's versions and aliases.
@@ -189,7 +195,7 @@ impl Cloud {
             })
             .await?;
         let page = Page::of(found, limit, |last| last.owner.qualifier.clone());
-        let items = page.items.iter().map(|setting| answered(&scope, setting)).collect();
+        let items = page.items.iter().map(|setting| self.answered(&scope, setting)).collect();
         Ok(Page { items, next: page.next })
     }
 
@@ -201,9 +207,21 @@ impl Cloud {
     ) -> Result<(), SettingsError> {
         let owner = provisioned_owner(&function)?;
         self.qualified_function(&scope, &function).await?;
-        self.forget_setting::<ProvisionedRecord>(scope, SettingKind::ProvisionedConcurrency, owner)
-            .await
-            .map(|_| ())
+        self.forget_setting::<ProvisionedRecord>(scope, SettingKind::ProvisionedConcurrency, owner).await?;
+        self.provisioning.changed();
+        Ok(())
+    }
+
+    fn answered(&self, scope: &Scope, setting: &Setting<ProvisionedRecord>) -> Provisioned {
+        let requested = setting.value.requested;
+        let allocated = self.allocated(scope, &setting.owner, requested);
+        Provisioned {
+            arn: owner_arn(scope, &setting.owner),
+            requested,
+            allocated: allocated.count,
+            missing: allocated.missing.filter(|_| allocated.count < requested),
+            modified: setting.value.modified,
+        }
     }
 
     /// What may not have provisioned concurrency when this has: of an alias its versions, of a
@@ -237,16 +255,6 @@ fn provisioned_owner(function: &FunctionRef) -> Result<SettingOwner, SettingsErr
     match &function.qualifier {
         None | Some(Qualifier::Latest) => Err(SettingsError::NeitherAliasNorVersion),
         Some(_) => Ok(owner_or_latest(function)),
-    }
-}
-
-/// Once asked for it is there: what waits for it need not wait.
-fn answered(scope: &Scope, setting: &Setting<ProvisionedRecord>) -> Provisioned {
-    Provisioned {
-        arn: owner_arn(scope, &setting.owner),
-        requested: setting.value.requested,
-        allocated: setting.value.requested,
-        modified: setting.value.modified,
     }
 }
 

@@ -158,6 +158,9 @@ pub(crate) enum LambdaError {
     /// Too many tags.
     #[error("too many tags")]
     TooManyTags,
+    /// The tag `layercake:network` has a value that says nothing.
+    #[error("the tag layercake:network is `{given}`, and can be none or host")]
+    UnknownNetwork { given: String },
     /// Known, understood, and not there.
     #[error("not built: {what}")]
     NotBuilt { what: String },

@@ -1,7 +1,7 @@
 //! Invocations: from a function's record to an outcome of the sandbox.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use super::{
     functions::{function_arn, unpack},
 };
 use crate::{
-    sandbox::{Call, EnvironmentSpec, FunctionRuntime, LogFormat, Outcome},
+    sandbox::{Call, EnvironmentSpec, FunctionRuntime, LogFormat, Network, Outcome},
     store::{FunctionRecord, Scope, StoreError, TreePin},
 };
 
@@ -149,6 +149,7 @@ impl Cloud {
             variables: settings.variables.clone().unwrap_or_default(),
             task: task.path().to_owned(),
             opt: opt.as_ref().map(|tree| tree.path().to_owned()),
+            network: self.network(scope, &record.name).await?,
         };
         let prepared = Arc::new(Prepared {
             settings: settings.id.clone(),
@@ -166,10 +167,34 @@ impl Cloud {
             })
             .await;
         let runs = |record: &FunctionRecord| record.running().id == prepared.settings;
-        if !still.is_ok_and(|found| found.as_ref().is_some_and(runs)) {
+        let network = self.network(scope, &record.name).await;
+        if !still.is_ok_and(|found| found.as_ref().is_some_and(runs))
+            || !network.is_ok_and(|network| network == prepared.spec.network)
+        {
             self.prepared.forget_this(&key, &prepared);
         }
         Ok(prepared)
+    }
+
+    /// What a function reaches: its tags say so, for all of its versions.
+    async fn network(&self, scope: &Scope, name: &FunctionName) -> Result<Network, LambdaError> {
+        let (at, named) = (scope.clone(), name.clone());
+        let found: Result<_, StoreError> = self.reading(move |store| store.function(&at, &named)).await;
+        let function =
+            found?.ok_or_else(|| LambdaError::NoSuchFunction { arn: function_arn(scope, name) })?;
+        network_of(&function.tags)
+    }
+}
+
+/// The tag that says what a function reaches: `none`, or `host`, which is as without it.
+pub const NETWORK_TAG: &str = "layercake:network";
+
+/// What is not understood is refused: it may have been meant to take the network away.
+fn network_of(tags: &BTreeMap<String, String>) -> Result<Network, LambdaError> {
+    match tags.get(NETWORK_TAG).map(String::as_str) {
+        None | Some("host") => Ok(Network::Host),
+        Some("none") => Ok(Network::None),
+        Some(given) => Err(LambdaError::UnknownNetwork { given: given.to_owned() }),
     }
 }
 

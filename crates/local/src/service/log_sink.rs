@@ -348,6 +348,7 @@ mod tests {
             variables: BTreeMap::new(),
             task: "/nowhere".into(),
             opt: None,
+            network: crate::sandbox::Network::Host,
         })
     }
 

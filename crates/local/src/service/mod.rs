@@ -28,6 +28,7 @@ mod objects;
 mod packages;
 mod pattern;
 mod policies;
+mod provisioning;
 mod routes;
 mod settings;
 mod settings_error;
@@ -61,6 +62,7 @@ pub(crate) use functions::{
     Qualifier, alias_arn,
 };
 pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
+pub use invoke::NETWORK_TAG;
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::{LayerPages, LayerQuestion, NewLayer};
 pub(crate) use log_sink::{CallLog, LogSink};
@@ -74,6 +76,7 @@ pub(crate) use objects::{
 };
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
+pub(crate) use provisioning::Provisioning;
 pub(crate) use routes::Routes;
 pub(crate) use settings_error::SettingsError;
 pub(crate) use streaming::{InvokedStreaming, StreamedEnd};
@@ -103,6 +106,7 @@ pub(crate) struct Cloud {
     /// Events that were accepted and have not ended.
     pub(crate) events: EventQueue,
     pub(crate) url_owners: UrlOwners,
+    pub(crate) provisioning: Provisioning,
 }
 
 impl Cloud {
@@ -128,11 +132,13 @@ impl Cloud {
             routes: Routes::default(),
             events,
             url_owners: UrlOwners::default(),
+            provisioning: Provisioning::default(),
         });
         for (scope, name, version) in cloud.store.unfinished_functions()? {
             cloud.settle_soon(scope, name, version);
         }
         EventQueue::start(&cloud);
+        Provisioning::start(&cloud);
         Ok(cloud)
     }
 

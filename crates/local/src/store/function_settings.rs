@@ -51,7 +51,7 @@ impl SettingKind {
 }
 
 /// What a record belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SettingOwner {
     /// The function.
     pub(crate) function: FunctionName,
@@ -66,7 +66,7 @@ impl SettingOwner {
     }
 
     /// What the qualifier names.
-    pub(super) fn part(&self) -> SettingPart<'_> {
+    pub(crate) fn part(&self) -> SettingPart<'_> {
         match self.qualifier.as_str() {
             "" | "$LATEST" => SettingPart::Version(None),
             other => match other.parse::<u64>() {
@@ -79,7 +79,7 @@ impl SettingOwner {
 }
 
 /// The part of a function that a record belongs to.
-pub(super) enum SettingPart<'a> {
+pub(crate) enum SettingPart<'a> {
     /// A version; none is `$LATEST`, and with it the function as such.
     Version(Option<u64>),
     /// An alias.
@@ -155,6 +155,30 @@ impl Store {
                 owners.push((scope, SettingOwner { function, qualifier }));
             }
             Ok(owners)
+        })
+    }
+
+    /// All records of a kind, of all accounts and regions.
+    pub(crate) fn settings_everywhere<T: DeserializeOwned>(
+        &self,
+        kind: SettingKind,
+    ) -> Result<Vec<(Scope, Setting<T>)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT DISTINCT account, region FROM function_settings WHERE kind = ?1")?;
+            let scopes = statement.query_map(params![kind.text()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            let mut settings = Vec::new();
+            for scope in scopes {
+                let (account, region) = scope?;
+                // Only accounts and regions that were checked are written.
+                let (Ok(account), Ok(region)) = (account.parse(), region.parse()) else { continue };
+                let scope = Scope { account, region };
+                let found = all(connection, &scope, kind)?;
+                settings.extend(found.into_iter().map(|setting| (scope.clone(), setting)));
+            }
+            Ok(settings)
         })
     }
 

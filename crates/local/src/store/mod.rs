@@ -69,7 +69,7 @@ pub(crate) use buckets::BucketQuery;
 pub(crate) use code_signing::{CodeSigningDeletion, CodeSigningRecord};
 pub(crate) use damage::Watch;
 pub(crate) use events::{EventChange, EventRecord, EventResponse, NewEvent, WaitingEvent};
-pub(crate) use function_settings::{Setting, SettingKind, SettingOwner};
+pub(crate) use function_settings::{Setting, SettingKind, SettingOwner, SettingPart};
 pub(crate) use functions::ChangeError;
 pub(crate) use layers::LayerFilter;
 pub use lock::ServerRecord;

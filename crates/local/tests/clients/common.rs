@@ -25,7 +25,7 @@ pub(crate) fn config(data: &Utf8Path) -> Config {
         retired_runtimes: RetiredRuntimes::Refuse,
         presence: Presence::Serving,
         interpreters: interpreters(),
-        root: layercake_local::sandbox::RootFileSystem::Host,
+        tuning: layercake_local::sandbox::Tuning::default(),
         access: Access::default(),
         // A minute is a tenth of a second.
         event_speed: std::num::NonZeroU32::new(600).expect("not zero"),

@@ -108,7 +108,7 @@ async fn a_function_runs_on_an_image_from_debians_registry() {
     publish(&address, &layer()).await;
     let mut settings = config(&folder_of(&folder).join("cloud"));
     let source = format!("http://{address}/lambda").parse().expect("a registry");
-    settings.root = RootFileSystem::Image(source);
+    settings.tuning.root = RootFileSystem::Image(source);
     let handle = layercake_local::start(settings).await.expect("a local cloud");
     let mut missing = handle.isolation();
     missing.features.retain(|feature| feature.name == "own file system");

@@ -46,7 +46,7 @@ fn server() {
         account: layercake_local::DEFAULT_ACCOUNT.parse().expect("an account"),
         retired_runtimes: RetiredRuntimes::Refuse,
         presence: Presence::Serving,
-        root: layercake_local::sandbox::RootFileSystem::Host,
+        tuning: layercake_local::sandbox::Tuning::default(),
         interpreters: if std::env::var_os(PYTHONS).is_some() { pythons() } else { Interpreters::default() },
         access: layercake_local::Access::default(),
         // A minute is a tenth of a second.

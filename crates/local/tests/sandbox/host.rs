@@ -4,6 +4,7 @@ use std::{os::unix::process::CommandExt, process::Command};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use insta::{allow_duplicates, assert_snapshot};
+use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{FoundIn, Interpreter, Interpreters},
     sandbox::{Isolation, RuntimeClient, Sandbox, SandboxConfig, Tuning},
@@ -25,10 +26,11 @@ async fn without_namespaces_layers_still_import_and_the_report_says_what_is_miss
         let lab = Lab::with(Isolation::ProcessOnly, Tuning::default());
         assert_eq!(
             missing(&lab),
-            "own file system, own processes, own IPC and host name, own user, process limit"
+            format!(
+                "own file system, own processes, own IPC and host name, own user, process limit, {OF_GROUPS}, \
+                 own network"
+            )
         );
-        let not_built: Vec<_> = lab.sandbox.isolation().not_built().map(|feature| feature.name).collect();
-        assert_eq!(not_built, ["own network", "memory limit"]);
         let mut function = lab.function(runtime, code);
         function.spec.opt = Some(lab.files(&[("python/in_layer.py", "WHO = 'layer'\n")]));
         let event = format!("\"{}\"", lab.path());
@@ -76,7 +78,7 @@ async fn the_system_s_python_runs_from_var_lang_without_the_system_s_packages() 
     // Not every machine has one; those that do have it where nothing else of Lambda's layout fits.
     let system: Vec<_> = all.all().iter().filter(|one| one.prefix == "/usr").cloned().collect();
     for python in system {
-        let Some(runtime) = layercake_core::target::Runtime::from_minor(python.version.1) else { continue };
+        let Some(runtime) = Runtime::from_minor(python.version.1) else { continue };
         let lab = Lab::on(Interpreters::of(vec![python]), Isolation::Best, Tuning::default());
         let code = "import ctypes, sqlite3, ssl, sys, zlib\ndef handler(event, context):\n    \
             return [sys.prefix, ssl.__file__, [p for p in sys.path if 'dist' in p or p.startswith('/usr')]]\n";
@@ -87,15 +89,35 @@ async fn the_system_s_python_runs_from_var_lang_without_the_system_s_packages() 
     }
 }
 
+/// What control groups give.
+const OF_GROUPS: &str = "memory limit, CPU share, stands still between calls";
+
+impl Lab {
+    /// One with the Python that [`as_an_ordinary_user`] has made reachable.
+    pub(crate) fn of_another_user() -> Self {
+        let found = interpreters_in(&other_prefix());
+        Self::on(found, Isolation::Best, Tuning::default())
+    }
+
+    /// The runtime of its Python.
+    pub(crate) fn newest(&self) -> Runtime {
+        interpreters_in(&other_prefix()).newest_runtime().expect("a Python")
+    }
+}
+
+fn other_prefix() -> Utf8PathBuf {
+    std::env::var("LAYERCAKE_TEST_PREFIX").expect("a prefix").into()
+}
+
 /// The rest of a test that must run as an ordinary user.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by another test"]
 async fn as_this_user() {
-    let prefix = Utf8PathBuf::from(std::env::var("LAYERCAKE_TEST_PREFIX").expect("a prefix"));
-    let found = interpreters_in(&prefix);
-    let runtime = found.newest_runtime().expect("a Python");
-    let lab = Lab::on(found, Isolation::Best, Tuning::default());
-    assert_eq!(missing(&lab), "", "{:?}", lab.sandbox.isolation());
+    let lab = Lab::of_another_user();
+    let runtime = lab.newest();
+    // Control groups are root's, or whoever's it has given some to.
+    let missing = missing(&lab);
+    assert!(["", OF_GROUPS].contains(&missing.as_str()), "{:?}", lab.sandbox.isolation());
     let code = "import os, in_layer\ndef handler(event, context):\n    open('/tmp/x', 'w').close()\n    \
         try:\n        open('/var/task/x', 'w')\n    except OSError as error:\n        failed = error.errno\n    \
         return [os.getuid(), os.getgid(), failed, sorted(int(p) for p in os.listdir('/proc') if p.isdigit()), os.path.exists(event)]\n";
@@ -148,10 +170,23 @@ fn copy(source: &Utf8Path, target: &Utf8Path) {
 
 #[test]
 fn an_ordinary_user_gets_the_same_environment() {
+    as_an_ordinary_user(&[6, 9, 12, 13], &["host::as_this_user"]);
+}
+
+#[test]
+fn an_ordinary_user_s_functions_are_contained_too() {
+    as_an_ordinary_user(
+        &[9, 13],
+        &["containment::as_this_user", "memory::as_this_user", "network::as_this_user"],
+    );
+}
+
+/// Runs tests of this program as somebody who is not root, with each of these Pythons.
+fn as_an_ordinary_user(minors: &[u8], tests: &[&str]) {
     let found = interpreters();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = Utf8Path::from_path(folder.path()).expect("UTF-8 path").to_owned();
-    for minor in [6, 9, 12, 13] {
+    for &minor in minors {
         let Some(python) = found.all().iter().find(|one| one.version.1 == minor) else { continue };
         let prefix = root.join(minor.to_string());
         let name = format!("python3.{minor}");
@@ -168,7 +203,8 @@ fn an_ordinary_user_gets_the_same_environment() {
         fs_err::create_dir_all(&temporary).expect("a folder");
         let mut command = Command::new(&program);
         command
-            .args(["--ignored", "--exact", "host::as_this_user", "--nocapture"])
+            .args(["--ignored", "--exact", "--nocapture"])
+            .args(tests)
             .env("LAYERCAKE_TEST_PREFIX", &prefix)
             .env("TMPDIR", &temporary)
             .current_dir("/");
@@ -180,7 +216,10 @@ fn an_ordinary_user_gets_the_same_environment() {
         }
         let output = command.output().expect("run");
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && text.contains("1 passed"), "3.{minor}: {text}");
+        assert!(
+            output.status.success() && text.contains(&format!("{} passed", tests.len())),
+            "3.{minor}: {text}"
+        );
     }
 }
 
@@ -192,7 +231,7 @@ fn is_root() -> bool {
 async fn aws_s_own_runtime_client_runs_against_it() {
     let found = interpreters();
     for minor in [9, 12, 13] {
-        let Some(runtime) = layercake_core::target::Runtime::from_minor(minor) else { continue };
+        let Some(runtime) = Runtime::from_minor(minor) else { continue };
         let Ok(python) = found.for_runtime(runtime) else { continue };
         let client =
             RuntimeClient::Command(["-m", "awslambdaric", "app.handler"].map(str::to_owned).to_vec());

@@ -21,7 +21,7 @@ const STREAM: &str = "import os, time\n\
     def handler(event, context):\n    time.sleep(event)\n    return os.environ['AWS_LAMBDA_LOG_STREAM_NAME']\n";
 
 /// Processes of this machine that have this text among their environment variables.
-fn processes_with(marker: &str) -> Vec<String> {
+pub(crate) fn processes_with(marker: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(Result::ok)
@@ -34,7 +34,7 @@ fn processes_with(marker: &str) -> Vec<String> {
 }
 
 /// Waits until something holds, for at most ten seconds.
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..1000 {
         if holds() {
             return;

@@ -8,8 +8,8 @@ use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
     sandbox::{
-        Call, EnvironmentSpec, FunctionRuntime, Isolation, LogFormat, Outcome, Sandbox, SandboxConfig,
-        SandboxError, Tuning, log_group,
+        Call, EnvironmentSpec, FeatureState, FunctionRuntime, Isolation, LogFormat, Network, Outcome,
+        Sandbox, SandboxConfig, SandboxError, Tuning, log_group,
     },
 };
 
@@ -39,6 +39,18 @@ pub(crate) fn interpreters() -> Interpreters {
 pub(crate) fn runtimes() -> Vec<Runtime> {
     let found = interpreters();
     Runtime::all().filter(|runtime| found.for_runtime(*runtime).is_ok()).collect()
+}
+
+/// Those of them that stand for all: the oldest, one of each of AWS's systems, and a new one.
+pub(crate) fn oldest_to_newest() -> Vec<Runtime> {
+    runtimes().into_iter().filter(|runtime| [6, 9, 12, 13].contains(&runtime.minor())).collect()
+}
+
+/// Whether environments have this feature of the isolation report.
+pub(crate) fn gives(lab: &Lab, feature: &str) -> bool {
+    let report = lab.sandbox.isolation();
+    let found = report.features.iter().find(|one| one.name == feature);
+    found.unwrap_or_else(|| panic!("no feature `{feature}`")).state == FeatureState::Given
 }
 
 /// The newest of them.
@@ -95,6 +107,7 @@ impl Lab {
             variables: BTreeMap::new(),
             task,
             opt: None,
+            network: Network::Host,
         };
         Function { sandbox: Arc::clone(&self.sandbox), spec }
     }

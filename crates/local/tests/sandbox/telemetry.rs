@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use crate::extensions::Extended;
 
 /// A subscriber that shows what it got when it is told of the end.
-const SUBSCRIBER: &str = r#"
+pub(crate) const SUBSCRIBER: &str = r#"
 import socket, threading
 TYPES, BUFFERING = ['platform', 'function'], {'timeoutMs': 25, 'maxItems': 1000, 'maxBytes': 262144}
 events, came = [], threading.Condition()
@@ -54,7 +54,8 @@ def watch(me):
             print(name, json.dumps(event), flush=True)
 "#;
 
-const TALKER: &str = "print('at import')\ndef handler(event, context):\n    print('handled')\n    return 1\n";
+pub(crate) const TALKER: &str =
+    "print('at import')\ndef handler(event, context):\n    print('handled')\n    return 1\n";
 
 /// What a subscriber showed, without what differs from run to run.
 fn shown(log: &str, subscriber: &str) -> String {

@@ -37,7 +37,7 @@ fn pandas(binary: &Path, scratch: &Path, python: &Path) -> Result<()> {
     copy_app(&root().join("examples/pandas"), &app)?;
     let server = Server::start(binary, &data)?;
     let up = Command::new(binary)
-        .args(["--quiet", "up", "--json"])
+        .args(["--quiet", "up", "--json", "--runtime", RUNTIME])
         .arg(&app)
         .arg("--data")
         .arg(&data)

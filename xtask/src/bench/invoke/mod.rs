@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{clients::find_python, target};
 
-/// The runtime that everything is measured on.
-const RUNTIME: &str = "python3.12";
+/// The runtime that everything is measured on: the newest that the peers know.
+const RUNTIME: &str = "python3.11";
 /// What the handler does: nothing.
 const HANDLER: &str = "def handler(event, context):\n    return {\"ok\": True}\n";
 /// Connections of the load generator.

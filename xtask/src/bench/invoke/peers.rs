@@ -22,7 +22,7 @@ const SERVICE: &str = "\
 service: bench
 provider:
   name: aws
-  runtime: python3.12
+  runtime: RUNTIME
 plugins:
   - serverless-offline
 functions:
@@ -51,7 +51,7 @@ impl ServerlessOffline {
         install(&packages)?;
         let service = scratch.join("serverless-offline");
         fs::create_dir_all(&service)?;
-        fs::write(service.join("serverless.yml"), SERVICE)?;
+        fs::write(service.join("serverless.yml"), SERVICE.replace("RUNTIME", RUNTIME))?;
         fs::write(service.join("app.py"), HANDLER)?;
         let modules = service.join("node_modules");
         if !modules.exists() {

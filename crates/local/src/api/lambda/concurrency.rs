@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, AwsError, Call, layers::listed, wire};
-use crate::service::Provisioned;
+use crate::{sandbox::NotReady, service::Provisioned};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -44,14 +44,26 @@ pub(super) async fn delete(mut call: Call<'_>) -> Result<Answer, AwsError> {
 }
 
 fn answered(provisioned: &Provisioned) -> Value {
-    let ready = provisioned.allocated == provisioned.requested;
-    json!({
+    let (status, reason) = match &provisioned.missing {
+        None if provisioned.allocated == provisioned.requested => ("READY", None),
+        None => ("IN_PROGRESS", None),
+        Some(NotReady::InitFailed) => ("FAILED", Some("FUNCTION_ERROR_INIT_FAILURE".to_owned())),
+        Some(NotReady::MachineFull { environments }) => {
+            ("FAILED", Some(format!("This machine keeps {environments} execution environments at most.")))
+        }
+        Some(NotReady::Start(reason)) => ("FAILED", Some(reason.clone())),
+    };
+    let mut answer = json!({
         "RequestedProvisionedConcurrentExecutions": provisioned.requested,
         "AvailableProvisionedConcurrentExecutions": provisioned.allocated,
         "AllocatedProvisionedConcurrentExecutions": provisioned.allocated,
-        "Status": if ready { "READY" } else { "IN_PROGRESS" },
+        "Status": status,
         "LastModified": wire::time(provisioned.modified),
-    })
+    });
+    if let Some(reason) = reason {
+        answer["StatusReason"] = reason.into();
+    }
+    answer
 }
 
 pub(super) async fn put_provisioned(mut call: Call<'_>) -> Result<Answer, AwsError> {

@@ -13,7 +13,7 @@ use crate::api::{Api, model::Model, tests};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/coverage.md");
 
 /// What is worth knowing about an operation that is built.
-const NOTES: [(&str, &str); 4] = [
+const NOTES: [(&str, &str); 3] = [
     (
         "CreateEventSourceMapping",
         "validated and stored; no event source runs here, and the mapping's state says so",
@@ -23,7 +23,6 @@ const NOTES: [(&str, &str); 4] = [
         "PutFunctionEventInvokeConfig",
         "events follow it; records go to functions and buckets, since queues, topics and buses are not here",
     ),
-    ("PutProvisionedConcurrencyConfig", "validated and stored; no environment is kept ready"),
 ];
 
 async fn is_built(api: &Api, operation: &str) -> bool {

@@ -32,6 +32,7 @@ impl From<LambdaError> for AwsError {
             | LambdaError::OtherCode { .. }
             | LambdaError::NoSnapStart { .. }
             | LambdaError::NoDeadLetterTarget { .. }
+            | LambdaError::UnknownNetwork { .. }
             | LambdaError::ImageForZip
             | LambdaError::CodeStorageExceeded => function(error),
             LambdaError::NoSuchLayerVersion => missing("The resource you requested does not exist.".to_owned()),
@@ -229,6 +230,8 @@ fn function(error: LambdaError) -> AwsError {
         LambdaError::NoSnapStart { runtime } => {
             invalid(format!("{runtime} is not supported for SnapStart enabled functions."))
         }
+        // Lambda has no such tag.
+        error @ LambdaError::UnknownNetwork { .. } => invalid(error.to_string()),
         // Our words: no recording of Lambda's was found.
         LambdaError::NoDeadLetterTarget { arn } => {
             invalid(format!("The dead letter target {arn} is neither an SQS queue nor an SNS topic."))

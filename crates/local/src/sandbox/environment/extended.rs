@@ -257,7 +257,7 @@ impl Environment {
                 log.exit(&ended.request_id, error_type.as_deref().unwrap_or_default(), &reason);
             }
             Failure::OutOfMemory => {
-                log.exit(&ended.request_id, super::EXIT_ERROR, &failure::exit_reason(super::KILLED));
+                log.exit(&ended.request_id, super::verdict::EXIT_ERROR, &failure::exit_reason(super::KILLED));
             }
             Failure::Extension(failure) => {
                 log.exit(&ended.request_id, failure.error_type, &failure.message);

@@ -125,8 +125,8 @@ impl Environment {
             };
             match event {
                 CellEvent::Ready | CellEvent::NotExecuted { .. } | CellEvent::LaunchFailed { .. } => {}
-                CellEvent::MemoryRanOut => {
-                    self.cell.make_room();
+                CellEvent::MemoryGrew => {
+                    self.cell.fits();
                 }
                 CellEvent::Exited { program: RUNTIME, exit, peak_kb } => {
                     self.runtime_ended(exit, peak_kb, log).await;

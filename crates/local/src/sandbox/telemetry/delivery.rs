@@ -6,7 +6,6 @@
 use std::{
     collections::VecDeque,
     io,
-    net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,6 +23,7 @@ use tokio::{
 use super::{
     super::{
         log::now_ms,
+        loopback::Loopback,
         platform_event::{PlatformEvent, time_text},
     },
     subscription::{Buffering, Destination},
@@ -63,9 +63,9 @@ struct Waiting {
 }
 
 impl Delivery {
-    pub(super) fn start(destination: Destination, buffering: Buffering) -> Self {
+    pub(super) fn start(destination: Destination, buffering: Buffering, loopback: Loopback) -> Self {
         let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Notify::new(), buffering });
-        let sending = tokio::spawn(send_all(Arc::clone(&queue), destination));
+        let sending = tokio::spawn(send_all(Arc::clone(&queue), destination, loopback));
         Self { queue, sending }
     }
 
@@ -170,13 +170,13 @@ impl Waiting {
 }
 
 /// Sends batches one after the other, each until it is taken.
-async fn send_all(queue: Arc<Queue>, destination: Destination) {
+async fn send_all(queue: Arc<Queue>, destination: Destination, loopback: Loopback) {
     let mut connection = None;
     loop {
         let batch = queue.batch().await;
         let mut pause = FIRST_PAUSE;
         loop {
-            let sent = timeout(PATIENCE, send(&destination, &mut connection, &batch)).await;
+            let sent = timeout(PATIENCE, send(&destination, &loopback, &mut connection, &batch)).await;
             if matches!(sent, Ok(Ok(()))) {
                 break;
             }
@@ -189,6 +189,7 @@ async fn send_all(queue: Arc<Queue>, destination: Destination) {
 
 async fn send(
     destination: &Destination,
+    loopback: &Loopback,
     connection: &mut Option<TcpStream>,
     batch: &[Bytes],
 ) -> io::Result<()> {
@@ -208,7 +209,7 @@ async fn send(
                  Content-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()
             );
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await?;
+            let mut stream = loopback.connect(*port).await?;
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(&body).await?;
             let mut answer = Vec::new();
@@ -226,7 +227,7 @@ async fn send(
         Destination::Tcp { port } => {
             let stream = match connection {
                 Some(stream) => stream,
-                None => connection.insert(TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await?),
+                None => connection.insert(loopback.connect(*port).await?),
             };
             let mut lines = Vec::with_capacity(batch.iter().map(|event| event.len() + 1).sum());
             for event in batch {
@@ -288,7 +289,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let destination = Destination::Http { port, method: "PUT", path: "/x".into() };
-        let delivery = Delivery::start(destination, SMALL);
+        let delivery = Delivery::start(destination, SMALL, Loopback::Machine);
         delivery.push(Bytes::from_static(b"1"));
         delivery.flush();
         for answer in ["HTTP/1.1 500 No\r\n\r\n", "HTTP/1.1 204 Yes\r\n\r\n"] {

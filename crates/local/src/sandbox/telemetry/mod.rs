@@ -4,14 +4,17 @@
 //! Owns the subscriptions and the forms of events. Never waits for a subscriber: each has a bounded
 //! queue of its own (`delivery`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::{delivery::Delivery, subscription::Subscription};
-use super::platform_event::{PlatformEvent, time_text};
+use super::{
+    loopback::Loopback,
+    platform_event::{PlatformEvent, time_text},
+};
 
 mod delivery;
 pub(super) mod subscription;
@@ -138,9 +141,17 @@ pub(super) enum Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Telemetry {
     state: Mutex<State>,
+    /// Where subscribers listen.
+    loopback: OnceLock<Loopback>,
 }
 
 impl Telemetry {
+    /// Sets, once, where subscribers listen.
+    pub(super) fn set_loopback(&self, loopback: Loopback) {
+        // A second one has no place: an environment has one network.
+        let _ = self.loopback.set(loopback);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock, so the state is whole even then.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -180,7 +191,8 @@ impl Telemetry {
             }
             state.subscribers.remove(place);
         }
-        let delivery = Delivery::start(subscription.destination.clone(), subscription.buffering);
+        let loopback = self.loopback.get().cloned().unwrap_or_default();
+        let delivery = Delivery::start(subscription.destination.clone(), subscription.buffering, loopback);
         let subscriber = Subscriber { extension, subscription: subscription.clone(), delivery };
         for event in &state.history {
             subscriber.tell(event);

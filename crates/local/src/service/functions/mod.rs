@@ -23,7 +23,7 @@ use self::{
     settings::default_settings,
     versions::publication,
 };
-use super::{Cloud, LambdaError, Source, layers::attach, now, packages};
+use super::{Cloud, LambdaError, Source, invoke::NETWORK_TAG, layers::attach, now, packages};
 use crate::store::{
     AliasRecord, ChangeError, FunctionRecord, Scope, Settings, State, Store, StoreError, TreePin, Update,
     version_text,
@@ -393,21 +393,31 @@ impl Cloud {
         change: impl FnOnce(&mut BTreeMap<String, String>) + Send + 'static,
     ) -> Result<(), LambdaError> {
         let arn = function.arn(&scope);
-        self.blocking(move |store| {
-            store
-                .change_function(&scope, &function.name, |record| {
-                    change(&mut record.tags);
-                    // Tags are part of what a revision id stands for; so it was recorded.
-                    record.revision = Uuid::new_v4().to_string();
-                    if record.tags.len() > 50 { Err(LambdaError::TooManyTags) } else { Ok(()) }
-                })
-                .map(|_| ())
-                .map_err(|error| match error {
-                    ChangeError::NoSuchFunction => LambdaError::NoSuchFunction { arn },
-                    other => other.into(),
-                })
-        })
-        .await
+        let (changed_scope, name) = (scope.clone(), function.name.clone());
+        let network_changed = self
+            .blocking(move |store| {
+                let mut network_changed = false;
+                store
+                    .change_function(&scope, &function.name, |record| {
+                        let before = record.tags.get(NETWORK_TAG).cloned();
+                        change(&mut record.tags);
+                        network_changed = record.tags.get(NETWORK_TAG) != before.as_ref();
+                        // Tags are part of what a revision id stands for; so it was recorded.
+                        record.revision = Uuid::new_v4().to_string();
+                        if record.tags.len() > 50 { Err(LambdaError::TooManyTags) } else { Ok(()) }
+                    })
+                    .map_err(|error| match error {
+                        ChangeError::NoSuchFunction => LambdaError::NoSuchFunction { arn },
+                        other => other.into(),
+                    })?;
+                Ok::<_, LambdaError>(network_changed)
+            })
+            .await?;
+        if network_changed {
+            self.prepared.forget(&changed_scope, &name);
+            self.sandbox.retire(&function_arn(&changed_scope, &name)).await;
+        }
+        Ok(())
     }
 
     /// Brings a function or a version from `Pending` or `InProgress` to its end, in the background.

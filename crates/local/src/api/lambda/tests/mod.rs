@@ -72,7 +72,7 @@ impl Harness {
             retired_runtimes: RetiredRuntimes::Refuse,
             presence: Presence::Embedded,
             interpreters: interpreters.clone(),
-            root: crate::sandbox::RootFileSystem::Host,
+            tuning: crate::sandbox::Tuning::default(),
             access: crate::Access::default(),
             // A minute is a tenth of a second.
             event_speed: std::num::NonZeroU32::new(600).expect("not zero"),

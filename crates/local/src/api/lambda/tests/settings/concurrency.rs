@@ -23,6 +23,20 @@ fn reserve(count: u32) -> Value {
     json!({ "ReservedConcurrentExecutions": count })
 }
 
+/// What is answered when nothing is in progress any more.
+async fn allocated(harness: &Harness, name: &str, rest: &str) -> String {
+    let settled = async {
+        loop {
+            let seen = check(harness, "GET", &provisioned(name, rest), Value::Null).await;
+            if !seen.contains("IN_PROGRESS") {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), settled).await.expect("an end")
+}
+
 fn provision(count: u32) -> Value {
     json!({ "ProvisionedConcurrentExecutions": count })
 }
@@ -76,10 +90,16 @@ async fn a_function_with_nothing_reserved_is_throttled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn provisioned_concurrency_lives() {
-    let harness = with_alias().await;
+    let harness = Harness::new();
+    if harness.interpreters.for_runtime("python3.12".parse().expect("a runtime")).is_err() {
+        return;
+    }
+    let code = super::code_of("def handler(event, context):\n    return event\n");
+    harness.create("f", json!({ "Code": { "ZipFile": code }, "Publish": true })).await;
+    harness.send("POST", &function("f", "/aliases"), json!({ "Name": "live", "FunctionVersion": "1" })).await;
     insta::assert_snapshot!(check(&harness, "GET", &provisioned("f", "?Qualifier=1"), Value::Null).await, @r#"404 ProvisionedConcurrencyConfigNotFoundException {"Type":"User","message":"No Provisioned Concurrency Config found for this function"}"#);
     insta::assert_snapshot!(check(&harness, "PUT", &provisioned("f", "?Qualifier=1"), provision(2)).await, @r#"202 {"RequestedProvisionedConcurrentExecutions":2,"AvailableProvisionedConcurrentExecutions":0,"AllocatedProvisionedConcurrentExecutions":0,"Status":"IN_PROGRESS","LastModified":"TIME"}"#);
-    insta::assert_snapshot!(check(&harness, "GET", &provisioned("f", "?Qualifier=1"), Value::Null).await, @r#"200 {"RequestedProvisionedConcurrentExecutions":2,"AvailableProvisionedConcurrentExecutions":2,"AllocatedProvisionedConcurrentExecutions":2,"Status":"READY","LastModified":"TIME"}"#);
+    insta::assert_snapshot!(allocated(&harness, "f", "?Qualifier=1").await, @r#"200 {"RequestedProvisionedConcurrentExecutions":2,"AvailableProvisionedConcurrentExecutions":2,"AllocatedProvisionedConcurrentExecutions":2,"Status":"READY","LastModified":"TIME"}"#);
     insta::assert_snapshot!(check(&harness, "GET", &provisioned("f", "?List=ALL"), Value::Null).await, @r#"200 {"ProvisionedConcurrencyConfigs":[{"RequestedProvisionedConcurrentExecutions":2,"AvailableProvisionedConcurrentExecutions":2,"AllocatedProvisionedConcurrentExecutions":2,"Status":"READY","LastModified":"TIME","FunctionArn":"arn:aws:lambda:us-east-1:123456789012:function:f:1"}]}"#);
     insta::assert_snapshot!(check(&harness, "PUT", &provisioned("f", "?Qualifier=live"), provision(1)).await, @r#"409 ResourceConflictException {"Type":"User","message":"Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"}"#);
     assert_eq!(check(&harness, "DELETE", &provisioned("f", "?Qualifier=1"), Value::Null).await, "204");
@@ -138,4 +158,44 @@ async fn no_more_calls_run_at_once_than_are_reserved() {
     assert_eq!((first.status, first.text.as_str()), (200, "1.5"));
     insta::assert_snapshot!(second, @r#"429 TooManyRequestsException {"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#);
     assert_eq!(harness.send("POST", &path, json!(0)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_provisioned_is_there_before_the_call() {
+    let harness = Harness::new();
+    if harness.interpreters.for_runtime("python3.12".parse().expect("a runtime")).is_err() {
+        return;
+    }
+    let code = "import os, time\nknown = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n\
+        def handler(event, context):\n    time.sleep(event)\n    return [known, os.environ['AWS_LAMBDA_LOG_STREAM_NAME']]\n";
+    harness
+        .create("f", json!({ "Code": { "ZipFile": super::code_of(code) }, "Timeout": 30, "Publish": true }))
+        .await;
+    harness.send("POST", &function("f", "/aliases"), json!({ "Name": "live", "FunctionVersion": "1" })).await;
+    harness.send("PUT", &provisioned("f", "?Qualifier=live"), provision(2)).await;
+    let seen = allocated(&harness, "f", "?Qualifier=live").await;
+    assert!(seen.contains(r#""Status":"READY""#), "{seen}");
+    let path = function("f", "/invocations?Qualifier=live");
+    let call = async || harness.send("POST", &path, json!(1)).await.json();
+    let (first, second) = tokio::join!(call(), call());
+    assert_eq!(
+        (&first[0], &second[0]),
+        (&json!("provisioned-concurrency"), &json!("provisioned-concurrency"))
+    );
+    assert_ne!(first[1], second[1]);
+    // One call more than those that are provided for starts an environment of its own.
+    let all = futures::future::join_all((0..3).map(|_| call())).await;
+    assert!(all.iter().any(|answer| answer[0] == "on-demand"), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_whose_init_fails_is_not_ready() {
+    let harness = Harness::new();
+    if harness.interpreters.for_runtime("python3.12".parse().expect("a runtime")).is_err() {
+        return;
+    }
+    let code = super::code_of("raise ValueError('no')");
+    harness.create("f", json!({ "Code": { "ZipFile": code }, "Publish": true })).await;
+    harness.send("PUT", &provisioned("f", "?Qualifier=1"), provision(1)).await;
+    insta::assert_snapshot!(allocated(&harness, "f", "?Qualifier=1").await, @r#"200 {"RequestedProvisionedConcurrentExecutions":1,"AvailableProvisionedConcurrentExecutions":0,"AllocatedProvisionedConcurrentExecutions":0,"Status":"FAILED","LastModified":"TIME","StatusReason":"FUNCTION_ERROR_INIT_FAILURE"}"#);
 }
