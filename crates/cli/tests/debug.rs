@@ -17,8 +17,9 @@ use support::{Answer, TestEnv};
 /// No step of these tests takes as long; it only ends a test that would hang.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const CODE: &str = "def lambda_handler(event, context):
-    total = event['rows'] * 2
+const CODE: &str = "FACTOR = 2
+def lambda_handler(event, context):
+    total = event['rows'] * FACTOR
     return {'total': total, 'left': context.get_remaining_time_in_millis()}
 ";
 
@@ -132,13 +133,19 @@ fn a_debugger_stops_the_handler_and_the_clock() {
     debugger.send("attach", json!({"justMyCode": true, "pathMappings": mapping}));
     debugger.event("initialized");
     let source = json!({"path": app.join("app.py").as_str()});
-    let set = debugger.ask("setBreakpoints", json!({"source": source, "breakpoints": [{"line": 3}]}));
-    assert_eq!(set["breakpoints"][0]["line"], 3, "{set}");
+    let lines = json!([{"line": 1}, {"line": 4}]);
+    let set = debugger.ask("setBreakpoints", json!({"source": source, "breakpoints": lines}));
+    assert_eq!(set["breakpoints"][1]["line"], 4, "{set}");
     debugger.ask("configurationDone", json!({}));
+    // What runs at import is stopped too.
+    let thread = debugger.event("stopped")["body"]["threadId"].clone();
+    let stack = debugger.ask("stackTrace", json!({"threadId": thread}));
+    assert_eq!(stack["stackFrames"][0]["line"], 1, "{stack}");
+    debugger.send("continue", json!({"threadId": thread}));
     let thread = debugger.event("stopped")["body"]["threadId"].clone();
     let stack = debugger.ask("stackTrace", json!({"threadId": thread}));
     let frame = &stack["stackFrames"][0];
-    assert_eq!((&frame["name"], &frame["line"]), (&json!("lambda_handler"), &json!(3)), "{stack}");
+    assert_eq!((&frame["name"], &frame["line"]), (&json!("lambda_handler"), &json!(4)), "{stack}");
     assert_eq!(frame["source"]["path"], json!(app.join("app.py").as_str()), "{stack}");
     let asked = json!({"expression": "total + 1", "frameId": frame["id"], "context": "watch"});
     assert_eq!(debugger.ask("evaluate", asked)["result"], "9");
