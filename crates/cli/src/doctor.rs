@@ -205,7 +205,7 @@ impl Findings {
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|python| python.runtime.to_string()).collect();
             lines.push(format!("  no   {}", names.join(", ")));
-            let version = missing.first().map(|python| python.runtime.python_version().to_string());
+            let version = missing.first().map(|python| python.runtime.python_version());
             let version = version.unwrap_or_default();
             lines.push(format!(
                 "       functions of these cannot run here: `uv python install {version}`, `pyenv install {version}`, or name one with --python"

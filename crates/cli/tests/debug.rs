@@ -70,7 +70,7 @@ impl Debugger {
         Self { stream: BufReader::new(stream), sent: 0 }
     }
 
-    fn send(&mut self, command: &str, arguments: Value) {
+    fn send(&mut self, command: &str, arguments: &Value) {
         self.sent += 1;
         let request =
             json!({"seq": self.sent, "type": "request", "command": command, "arguments": arguments});
@@ -106,7 +106,7 @@ impl Debugger {
     }
 
     /// Asks, and waits for the answer.
-    fn ask(&mut self, command: &str, arguments: Value) -> Value {
+    fn ask(&mut self, command: &str, arguments: &Value) -> Value {
         self.send(command, arguments);
         loop {
             let message = self.next();
@@ -128,33 +128,33 @@ fn a_debugger_stops_the_handler_and_the_clock() {
     command.arg(format!("--debug={port}")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
     let mut debugger = Debugger::attach(port, &mut child);
-    debugger.ask("initialize", json!({"adapterID": "test", "pathFormat": "path"}));
+    debugger.ask("initialize", &json!({"adapterID": "test", "pathFormat": "path"}));
     let mapping = json!([{"localRoot": app.as_str(), "remoteRoot": "/var/task"}]);
-    debugger.send("attach", json!({"justMyCode": true, "pathMappings": mapping}));
+    debugger.send("attach", &json!({"justMyCode": true, "pathMappings": mapping}));
     debugger.event("initialized");
     let source = json!({"path": app.join("app.py").as_str()});
     let lines = json!([{"line": 1}, {"line": 4}]);
-    let set = debugger.ask("setBreakpoints", json!({"source": source, "breakpoints": lines}));
+    let set = debugger.ask("setBreakpoints", &json!({"source": source, "breakpoints": lines}));
     assert_eq!(set["breakpoints"][1]["line"], 4, "{set}");
-    debugger.ask("configurationDone", json!({}));
+    debugger.ask("configurationDone", &json!({}));
     // What runs at import is stopped too.
     let thread = debugger.event("stopped")["body"]["threadId"].clone();
-    let stack = debugger.ask("stackTrace", json!({"threadId": thread}));
+    let stack = debugger.ask("stackTrace", &json!({"threadId": thread}));
     assert_eq!(stack["stackFrames"][0]["line"], 1, "{stack}");
-    debugger.send("continue", json!({"threadId": thread}));
+    debugger.send("continue", &json!({"threadId": thread}));
     let thread = debugger.event("stopped")["body"]["threadId"].clone();
-    let stack = debugger.ask("stackTrace", json!({"threadId": thread}));
+    let stack = debugger.ask("stackTrace", &json!({"threadId": thread}));
     let frame = &stack["stackFrames"][0];
     assert_eq!((&frame["name"], &frame["line"]), (&json!("lambda_handler"), &json!(4)), "{stack}");
     assert_eq!(frame["source"]["path"], json!(app.join("app.py").as_str()), "{stack}");
     let asked = json!({"expression": "total + 1", "frameId": frame["id"], "context": "watch"});
-    assert_eq!(debugger.ask("evaluate", asked)["result"], "9");
+    assert_eq!(debugger.ask("evaluate", &asked)["result"], "9");
     let changed = json!({"expression": "total = 100", "frameId": frame["id"], "context": "repl"});
-    debugger.ask("evaluate", changed);
+    debugger.ask("evaluate", &changed);
     // Longer than the function's timeout.
     std::thread::sleep(Duration::from_millis(1200));
     // The process may be gone before the answer is sent.
-    debugger.send("continue", json!({"threadId": thread}));
+    debugger.send("continue", &json!({"threadId": thread}));
     let answer = Answer::of(&child.wait_with_output().expect("it ends"));
     assert_eq!(answer.code, Some(0), "{}\n{}", answer.stdout, answer.stderr);
     let payload: Value = serde_json::from_str(&answer.stdout).expect("JSON");

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_lambda::types::PackageType;
+use aws_sdk_lambda::types::{EphemeralStorage, PackageType};
 use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::hash::Sha256;
 use tokio::io::AsyncWriteExt as _;
@@ -102,7 +102,7 @@ pub async fn fetch_function(
         handler: configuration.handler().unwrap_or_default().to_owned(),
         // Lambda's defaults (FACTS.md §1).
         memory_mb: number(configuration.memory_size(), 128),
-        tmp_mb: number(configuration.ephemeral_storage().map(|storage| storage.size()), 512),
+        tmp_mb: number(configuration.ephemeral_storage().map(EphemeralStorage::size), 512),
         timeout_seconds: number(configuration.timeout(), 3),
         variables: variables
             .into_iter()

@@ -21,7 +21,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use layercake_core::target::Runtime;
 use layercake_local::{
     interpreters::{Interpreters, SearchPlaces},
-    sandbox::{Call, EnvironmentSpec, Isolation, LogFormat, Sandbox, SandboxConfig, Tuning, log_group},
+    sandbox::{
+        Call, EnvironmentSpec, Isolation, LogFormat, Network, Sandbox, SandboxConfig, Tuning, log_group,
+    },
 };
 
 const WARM: &str = "def handler(event, context):\n    return {\"ok\": True}\n";
@@ -81,7 +83,8 @@ fn lab(code: &str) -> Lab {
         function_name,
         version: "$LATEST".into(),
         revision: "1".into(),
-        runtime,
+        runtime: runtime.into(),
+        network: Network::Host,
         handler: "app.handler".into(),
         memory_mb: 1769,
         timeout: Duration::from_secs(10),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use layercake_build::app::is_skipped;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::AccessKind};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -82,7 +82,7 @@ impl Changes {
                 Err(error) => return Err(cannot_watch(&error)),
             }
             let entries = folder.read_dir_utf8().into_iter().flatten().flatten().filter(|_| !self.is_file);
-            folders.extend(entries.map(|entry| entry.into_path()).filter(|path| self.holds_code(path)));
+            folders.extend(entries.map(Utf8DirEntry::into_path).filter(|path| self.holds_code(path)));
         }
         Ok(())
     }

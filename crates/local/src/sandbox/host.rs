@@ -290,7 +290,7 @@ impl Host {
         let entrypoint = command.entrypoint.clone();
         let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
         let extensions = extension_commands(opt, extensions, &command);
-        Ok((self.launch_outside(spec, &ground, (command, extensions), temporary)?, entrypoint))
+        Ok((self.launch_outside(spec, &ground, (command, extensions), &temporary)?, entrypoint))
     }
 
     /// A cell with a program of somebody's choice in place of the runtime.
@@ -338,7 +338,7 @@ impl Host {
             Ground::Provided | Ground::Image(_) => None,
         };
         let command = program.command(runtime, python, streams);
-        self.launch_outside(spec, &ground, (command, Vec::new()), temporary)
+        self.launch_outside(spec, &ground, (command, Vec::new()), &temporary)
     }
 
     #[cfg(target_os = "linux")]
@@ -366,14 +366,14 @@ impl Host {
         spec: &EnvironmentSpec,
         ground: &Ground<'_>,
         (command, extensions): (Command, Vec<Command>),
-        temporary: Utf8PathBuf,
+        temporary: &Utf8Path,
     ) -> Result<Launched, SandboxError> {
         #[cfg(target_os = "linux")]
         let launched = {
-            let reach = self.reach(spec, ground, &temporary);
+            let reach = self.reach(spec, ground, temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
             let plan = self.jail(command, &extensions, root::namespaces(self.means), Vec::new());
-            Cell::launch(plan, &confinement, group, Some(temporary.clone()))
+            Cell::launch(plan, &confinement, group, Some(temporary.to_owned()))
         };
         #[cfg(not(target_os = "linux"))]
         let launched = {
@@ -388,7 +388,7 @@ impl Host {
                     streams: command.streams,
                 })
                 .collect();
-            Cell::launch(super::cell_plain::PlainPlan { programs }, Some(temporary))
+            Cell::launch(super::cell_plain::PlainPlan { programs }, Some(temporary.to_owned()))
         };
         launched.map_err(start("start a process"))
     }

@@ -57,6 +57,7 @@ pub fn copy_size(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
 /// Makes the terminal that is a command's stdin its own: it leads a session there, and with it a
 /// process group of its own.
 #[cfg(any(test, not(target_os = "linux")))]
+#[allow(clippy::useless_conversion, reason = "the request is a shorter number on macOS")]
 pub(super) fn own(command: &mut tokio::process::Command) {
     let take = || {
         nix::unistd::setsid()?;
