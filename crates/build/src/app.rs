@@ -312,7 +312,8 @@ impl Walk<'_> {
     }
 }
 
-fn is_skipped(name: &str) -> bool {
+/// Whether a file or folder of this name is no part of any app.
+pub fn is_skipped(name: &str) -> bool {
     SKIPPED_FOLDERS.contains(&name)
         || name == ".DS_Store"
         || Utf8Path::new(name).extension().is_some_and(|extension| extension == "pyc")

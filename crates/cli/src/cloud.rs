@@ -61,11 +61,24 @@ impl Cloud {
         interpreters: &Interpreters,
         ui: &Ui,
     ) -> Result<Self, CommandError> {
+        Self::open_as(Presence::Embedded, on, aws, settings, interpreters, ui).await
+    }
+
+    /// The same; a local cloud that is started for it is there for other commands and clients too
+    /// when the presence says so.
+    pub(crate) async fn open_as(
+        presence: Presence,
+        on: On,
+        aws: &Aws,
+        settings: &Settings,
+        interpreters: &Interpreters,
+        ui: &Ui,
+    ) -> Result<Self, CommandError> {
         match on {
             On::Aws => Self::aws(aws.region.clone(), aws.aws_profile.clone()).await,
             On::Local => {
                 let data = settings.cloud_or(served_by_default().await);
-                Self::local(&data, aws.region.clone(), interpreters, ui).await
+                Self::local(&data, presence, aws.region.clone(), interpreters, ui).await
             }
         }
     }
@@ -78,7 +91,8 @@ impl Cloud {
     ) -> Result<Self, CommandError> {
         match place {
             Place::Local { data, region } => {
-                Self::local(Utf8Path::new(data), Some(region.clone()), interpreters, ui).await
+                let region = Some(region.clone());
+                Self::local(Utf8Path::new(data), Presence::Embedded, region, interpreters, ui).await
             }
             Place::Aws { region, profile, account } => {
                 let cloud = Self::aws(Some(region.clone()), profile.clone()).await?;
@@ -120,13 +134,14 @@ impl Cloud {
 
     async fn local(
         data: &Utf8Path,
+        presence: Presence,
         region: Option<Region>,
         interpreters: &Interpreters,
         ui: &Ui,
     ) -> Result<Self, CommandError> {
         let (url, embedded, signed) = match running(data).await {
             Some(served) => (served.url(), None, served.signatures),
-            None => match start_embedded(data, interpreters, ui).await? {
+            None => match start_own(data, presence, interpreters, ui).await? {
                 Started::Ours(handle) => {
                     for missing in handle.isolation().missing() {
                         ui.say(&format!(
@@ -160,7 +175,7 @@ impl Cloud {
 }
 
 /// The folder of the local cloud at the default address, if there is one.
-async fn served_by_default() -> Option<Utf8PathBuf> {
+pub(crate) async fn served_by_default() -> Option<Utf8PathBuf> {
     let health = ask(DEFAULT_ADDRESS.parse().ok()?).await?;
     (health.presence == Presence::Serving.as_str()).then(|| health.data.into())
 }
@@ -193,12 +208,13 @@ async fn running(data: &Utf8Path) -> Option<Served> {
     (health.presence == Presence::Serving.as_str()).then_some(served)
 }
 
-async fn start_embedded(
+async fn start_own(
     data: &Utf8Path,
+    presence: Presence,
     interpreters: &Interpreters,
     ui: &Ui,
 ) -> Result<Started, CommandError> {
-    let config = config(data, SocketAddr::from(([127, 0, 0, 1], 0)), interpreters, Presence::Embedded)?;
+    let config = config(data, SocketAddr::from(([127, 0, 0, 1], 0)), interpreters, presence)?;
     let mut told = false;
     let begun = Instant::now();
     loop {

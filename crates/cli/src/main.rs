@@ -9,16 +9,21 @@ mod cache;
 mod check;
 mod cloud;
 mod credentials;
+mod debug;
 mod diff;
+mod doctor;
 mod down;
 mod error;
+mod fetched;
 mod inputs;
+mod invoke;
 mod journals;
 mod local;
 mod lock;
 mod logs;
 mod registry;
 mod settings;
+mod shell;
 mod show;
 mod stages;
 mod ui;
@@ -59,6 +64,8 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
         match arguments.command {
             Command::Up(up) => up::run(&common, *up, ui).await,
             Command::Down(down) => down::run(&common, down, ui).await,
+            Command::Invoke(invoke) => invoke::run(&common, invoke, ui).await,
+            Command::Shell(shell) => shell::run(&common, shell, ui).await,
             Command::Logs(logs) => logs::run(&common, logs, ui).await,
             Command::Build(build) => build::run(&common, *build, ui).await,
             Command::Lock(lock) => lock::run(&common, *lock, ui).await,
@@ -67,6 +74,7 @@ fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
             Command::Diff(diff) => diff::run(&common, diff, ui).await,
             Command::Cache(cache) => cache::run(&common, cache, ui).await,
             Command::Local(local) => local::run(&common, &local, ui).await,
+            Command::Doctor(doctor) => doctor::run(&common, &doctor, ui).await,
         }
     });
     // Work that runs on other threads must not hold the process when the command is over.

@@ -115,11 +115,94 @@ pub(crate) fn access_key_of_the_environment() -> Option<(String, String)> {
     Some((variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?))
 }
 
+/// Where AWS's tools would find credentials, by the environment and the files of `~/.aws`, and the
+/// region. Nothing is asked, and no secret is read out.
+#[derive(Debug, Default)]
+pub(crate) struct AwsSetup {
+    /// Each place that holds credentials or names a way to them, in the order in which it counts.
+    pub(crate) sources: Vec<String>,
+    /// The region that is configured.
+    pub(crate) region: Option<String>,
+}
+
+impl AwsSetup {
+    /// Looks.
+    pub(crate) fn find() -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let home = etcetera::choose_base_strategy().ok().map(|base| base.home_dir().join(".aws"));
+        let file = |name: &str, own: &str| {
+            let path =
+                variable(name).map(std::path::PathBuf::from).or_else(|| Some(home.as_ref()?.join(own)))?;
+            Some((path.display().to_string(), std::fs::read_to_string(&path).ok()?))
+        };
+        let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+        let mut sources = Vec::new();
+        if access_key_of_the_environment().is_some() {
+            sources.push("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned());
+        }
+        let files = [file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), file("AWS_CONFIG_FILE", "config")];
+        let mut region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+        for (path, text) in files.iter().flatten() {
+            let settings = of_profile(text, &profile);
+            let gives = |(name, _): &&(&str, &str)| {
+                ["aws_access_key_id", "credential_process", "role_arn", "sso_session", "sso_start_url"]
+                    .contains(name)
+            };
+            if let Some((name, _)) = settings.iter().find(gives) {
+                sources.push(format!("profile `{profile}` in {path} ({name})"));
+            }
+            let found = settings.iter().find(|(name, _)| *name == "region");
+            region = region.or_else(|| found.map(|(_, value)| (*value).to_owned()));
+        }
+        let others = [
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ];
+        sources.extend(others.iter().filter(|name| variable(name).is_some()).map(|&name| name.to_owned()));
+        Self { sources, region }
+    }
+}
+
+/// The settings of one profile in a file of `~/.aws`: the credentials file calls it `[name]`, the
+/// other one `[profile name]`.
+fn of_profile<'a>(text: &'a str, profile: &str) -> Vec<(&'a str, &'a str)> {
+    let mut inside = false;
+    let mut settings = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            inside = name.trim().strip_prefix("profile ").unwrap_or(name).trim() == profile;
+        } else if inside && let Some((name, value)) = line.split_once('=') {
+            settings.push((name.trim(), value.trim()));
+        }
+    }
+    settings
+}
+
+/// What the user's terminal calls itself.
+pub(crate) fn terminal_type() -> Option<String> {
+    std::env::var("TERM").ok().filter(|kind| !kind.is_empty())
+}
+
 /// The architecture of this machine, in Lambda's words.
 pub(crate) fn host_arch() -> Option<Arch> {
     match std::env::consts::ARCH {
         "x86_64" => Some(Arch::X86_64),
         "aarch64" => Some(Arch::Arm64),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_has_its_settings_alone() {
+        let text =
+            "[default]\nregion = eu-central-1\n\n[profile work]\nsso_session = main\nregion=us-west-2\n";
+        assert_eq!(of_profile(text, "default"), [("region", "eu-central-1")]);
+        assert_eq!(of_profile(text, "work"), [("sso_session", "main"), ("region", "us-west-2")]);
+        assert!(of_profile(text, "other").is_empty());
     }
 }

@@ -88,6 +88,14 @@ impl Ui {
         }
     }
 
+    /// A result that is not ours: its bytes, and nothing else but the end of a line on a terminal.
+    pub(crate) fn print_bytes(&self, bytes: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        let newline: &[u8] = if stdout.is_terminal() && !bytes.ends_with(b"\n") { b"\n" } else { b"" };
+        let _ =
+            stdout.write_all(bytes).and_then(|()| stdout.write_all(newline)).and_then(|()| stdout.flush());
+    }
+
     /// Begins a stage.
     pub(crate) fn stage(&self, name: &'static str, doing: impl Into<String>) -> Stage {
         let spinner = self.bars.add(ProgressBar::new_spinner().with_message(doing.into()));
@@ -160,7 +168,8 @@ pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 
@@ -177,6 +186,7 @@ mod tests {
     fn sizes_and_durations_are_short() {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(28_200_596), "28.2 MB");
+        assert_eq!(size(42_600_000_000), "42.6 GB");
         assert_eq!(share(26_214_400, 52_428_800), "26.2 MB (50 % of 52.4 MB)");
         assert_eq!(duration(Duration::from_millis(25)), "25 ms");
         assert_eq!(duration(Duration::from_millis(1260)), "1.3 s");

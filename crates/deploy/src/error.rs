@@ -88,6 +88,38 @@ pub enum DeployError {
         /// What the endpoint says.
         detail: String,
     },
+    /// There is no function of that name.
+    #[error("there is no function `{name}` in {region}")]
+    NoFunction {
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        region: String,
+        /// Those whose names are most like it.
+        nearest: Vec<String>,
+    },
+    /// The function has no such version or alias.
+    #[error("the function `{function}` has no version or alias `{qualifier}`")]
+    NoQualifier {
+        /// The function's name.
+        function: String,
+        /// What it was asked for.
+        qualifier: String,
+    },
+    /// The function is made from a container image.
+    #[error("the function `{function}` is made from a container image")]
+    Image {
+        /// The function.
+        function: String,
+    },
+    /// A zip of a function could not be downloaded.
+    #[error("cannot download {what}: {detail}")]
+    Download {
+        /// The zip.
+        what: String,
+        /// What happened.
+        detail: String,
+    },
     /// The function went into a failed state.
     #[error("the function could not be {what}: {reason}")]
     FunctionFailed {
@@ -246,6 +278,16 @@ impl Hint for DeployError {
                 "if it is still yours to remove, do so by hand; then run `layercake down` again".to_owned()
             }
             Self::TagsUnreadable { .. } => "the credentials need lambda:ListTags".to_owned(),
+            Self::NoFunction { nearest, .. } if nearest.is_empty() => {
+                "`layercake up` makes functions; --region and --on say where to look for them".to_owned()
+            }
+            Self::NoFunction { nearest, .. } => {
+                let names: Vec<_> = nearest.iter().map(|name| format!("`{name}`")).collect();
+                format!("there is {}", names.join(", "))
+            }
+            Self::NoQualifier { .. } => "leave the qualifier out to call the latest code".to_owned(),
+            Self::Image { .. } => "only functions that were uploaded as a zip can be opened here".to_owned(),
+            Self::Download { .. } => "run the same command again: links are good for ten minutes".to_owned(),
             Self::FunctionFailed { .. } => "mend what the reason names and run the same command again".to_owned(),
             Self::TimedOut { .. } => "run the same command again: it goes on where it was".to_owned(),
             Self::Journal(error) => return error.hint(),

@@ -7,10 +7,12 @@
 //! Never knows whether the endpoint is AWS or the local cloud: the two differ by [`Destination`],
 //! which is configuration. Never prints.
 
+mod call;
 mod code;
 mod destination;
 mod destroy;
 mod error;
+mod fetch;
 mod function;
 mod invoke;
 mod journal;
@@ -19,10 +21,12 @@ mod logs;
 mod role;
 mod signed;
 
+pub use call::{CallKind, Called, FunctionCall, call};
 pub use code::{Route, route_for};
 pub use destination::{Credentials, Destination, Endpoint};
 pub use destroy::{Undone, destroy};
 pub use error::DeployError;
+pub use fetch::{FetchedFunction, fetch_function};
 pub use function::{FunctionSpec, check_function, ensure_function};
 pub use invoke::{ensure_log_group, invoke, log_group_exists};
 pub use journal::{JournalFile, JournalFileError, Stop};

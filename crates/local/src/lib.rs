@@ -11,6 +11,7 @@ pub mod interpreters;
 mod running;
 pub mod sandbox;
 mod service;
+mod space;
 mod store;
 
 use std::{
@@ -30,7 +31,9 @@ pub use access::{Access, AccessError, AccessKey, Exposure, Signatures};
 pub use api::Health;
 pub use interpreters::Interpreters;
 pub use running::{ask, find_running};
-pub use store::{ServerRecord, StoreError};
+pub use service::NETWORK_TAG;
+pub use space::free_space;
+pub use store::{ServerRecord, StoreError, unpack_function};
 
 use crate::{
     sandbox::{Isolation, Sandbox, SandboxConfig, Tuning},

@@ -68,7 +68,7 @@ pub(crate) struct Build {
 }
 
 /// What a layer keeps and how small it is to be.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct LayerOptions {
     /// What the layer keeps of the wheels: `faithful` (everything), `lean` (no tests, sources,
     /// symbols; with bytecode) or `smallest` (bytecode in place of sources) [default: lean].

@@ -3,8 +3,11 @@
 mod build;
 mod cache;
 mod check;
+mod doctor;
+mod invoke;
 mod lock;
 mod logs;
+mod shell;
 mod show;
 
 use camino::Utf8PathBuf;
@@ -17,8 +20,11 @@ use layercake_core::{
 pub(crate) use build::{Build, LayerOptions};
 pub(crate) use cache::{Cache, CacheCommand, Removal};
 pub(crate) use check::Check;
+pub(crate) use doctor::Doctor;
+pub(crate) use invoke::Invoke;
 pub(crate) use lock::Lock;
 pub(crate) use logs::Logs;
+pub(crate) use shell::Shell;
 pub(crate) use show::{Diff, Show};
 
 /// Python dependencies on AWS Lambda: layer, function, test run and clean-up in one command.
@@ -58,6 +64,10 @@ pub(crate) enum Command {
     Up(Box<Up>),
     /// Remove everything that `up` made, newest first.
     Down(Down),
+    /// Call a function and print its answer.
+    Invoke(Invoke),
+    /// Open a shell, Python or a command in a function's environment: its files, variables, limits.
+    Shell(Shell),
     /// Print what a function has logged, and what it goes on to log.
     Logs(Logs),
     /// Build a layer's zip from requirements, a project, a lock or wheels.
@@ -74,6 +84,8 @@ pub(crate) enum Command {
     Cache(Cache),
     /// Serve the local cloud for other clients: Lambda, S3, IAM, STS and Logs on one port.
     Local(Local),
+    /// Tell what this machine gives: Pythons, isolation, folders, credentials.
+    Doctor(Doctor),
 }
 
 /// Where the endpoint is.
@@ -85,11 +97,12 @@ pub(crate) enum On {
     Aws,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   layercake up examples/pandas
   layercake up examples/pandas --runtime python3.6
   layercake up handler.py --with pandas --event '{\"rows\": 3}'
+  layercake up my-app --watch
   layercake up my-app --on aws --region eu-central-1 --memory 512 --dry-run")]
 pub(crate) struct Up {
     /// Folder with the function's code and its requirements.txt, pylock.toml, uv.lock or pyproject.toml; or one Python file.
@@ -143,6 +156,10 @@ pub(crate) struct Up {
     /// Folder for the journal [default: .layercake beside the app].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) state: Option<Utf8PathBuf>,
+    /// Stay, and bring every change of the code live as soon as it is written; the layer is built
+    /// again when the requirements change. Ctrl-C ends it; what was made stays until `down`.
+    #[arg(long, conflicts_with_all = ["dry_run", "json"])]
+    pub(crate) watch: bool,
     /// Print the steps and do nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -152,7 +169,7 @@ pub(crate) struct Up {
 }
 
 /// AWS's settings.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Aws {
     /// AWS region [default: as configured; us-east-1 on the local cloud].
     #[arg(long)]
@@ -163,7 +180,7 @@ pub(crate) struct Aws {
 }
 
 /// The package index's settings.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Index {
     /// Package index to use in place of the public one.
     #[arg(long, value_name = "URL", env = "LAYERCAKE_INDEX_URL", hide_env_values = true)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use layercake_build::{
     app::CodeZip,
     assemble::{LayerZip, assemble},
@@ -126,14 +126,33 @@ fn build_blocking(
     } else {
         Some(build_layer(wanted, cache, ui, times)?)
     };
-    let key = Sha256::of(format!("{} {}", wanted.path.path(), wanted.function).as_bytes()).to_hex();
-    let code = wanted.app.pack(&cache.join("code").join(format!("{}.zip", &key[..32])))?;
+    let code = pack(wanted, cache)?;
     let mut built = Built { layer, code };
     built.check_sizes()?;
     if let Some(layer) = &mut built.layer {
         layer.checks = check(wanted, layer, &built.code, ui, times)?;
     }
     Ok(built)
+}
+
+/// The same when only the code has changed: the layer is the one that there is.
+pub(crate) fn rebuild_code(
+    wanted: &Wanted,
+    built: &mut Built,
+    settings: &Settings,
+    ui: &Ui,
+) -> Result<(), CommandError> {
+    built.code = pack(wanted, &settings.cache)?;
+    built.check_sizes()?;
+    if let Some(layer) = &mut built.layer {
+        layer.checks = check(wanted, layer, &built.code, ui, &mut Vec::new())?;
+    }
+    Ok(())
+}
+
+fn pack(wanted: &Wanted, cache: &Utf8Path) -> Result<CodeZip, CommandError> {
+    let key = Sha256::of(format!("{} {}", wanted.path.path(), wanted.function).as_bytes()).to_hex();
+    Ok(wanted.app.pack(&cache.join("code").join(format!("{}.zip", &key[..32])))?)
 }
 
 /// Whether the function will run with its layer, told before anything is uploaded.

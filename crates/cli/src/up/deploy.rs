@@ -21,6 +21,8 @@ pub(crate) struct Deployed {
     pub(crate) layer: Option<(LayerVersionArn, Published)>,
     pub(crate) function: FunctionReport,
     pub(crate) invocation: Invocation,
+    /// What the function was to be.
+    pub(crate) spec: FunctionSpec,
 }
 
 /// Runs the stages.
@@ -36,16 +38,48 @@ pub(crate) async fn deploy(
     ensure_log_group(endpoint, journal, &wanted.function).await?;
     let layer = publish(wanted, built, endpoint, journal, ui, times).await?;
     let role = role(wanted, endpoint, journal, ui, times).await?;
-    let function = function(wanted, built, endpoint, journal, layer.as_ref(), role, ui, times).await?;
+    let spec = spec(wanted, built, layer.as_ref(), role);
+    let function = function(&spec, built, endpoint, journal, layer.as_ref(), ui, times).await?;
     let stage = ui.stage("invoke", "running the function");
-    let stop = journal.stop();
-    let invocation = tokio::select! {
-        invocation = invoke(endpoint, &wanted.function, &wanted.event) => invocation?,
-        // A run makes nothing, so it need not be waited for.
-        () = stop.asked_for() => return Err(JournalFileError::Stopped.into()),
-    };
+    let invocation = test_run(wanted, endpoint, journal).await?;
     times.push(stage.done("Invoked", &ran(&invocation)));
-    Ok(Deployed { layer, function, invocation })
+    Ok(Deployed { layer, function, invocation, spec })
+}
+
+/// Runs the function once.
+pub(crate) async fn test_run(
+    wanted: &Wanted,
+    endpoint: &Endpoint,
+    journal: &JournalFile,
+) -> Result<Invocation, CommandError> {
+    let stop = journal.stop();
+    tokio::select! {
+        invocation = invoke(endpoint, &wanted.function, &wanted.event) => Ok(invocation?),
+        // A run makes nothing, so it need not be waited for.
+        () = stop.asked_for() => Err(JournalFileError::Stopped.into()),
+    }
+}
+
+fn spec(
+    wanted: &Wanted,
+    built: &Built,
+    layer: Option<&(LayerVersionArn, Published)>,
+    role: String,
+) -> FunctionSpec {
+    FunctionSpec {
+        name: wanted.function.clone(),
+        target: wanted.target,
+        handler: wanted.handler.clone(),
+        role,
+        memory_mb: wanted.arguments.memory,
+        timeout_seconds: wanted.arguments.timeout,
+        layers: layer.map(|(arn, _)| arn.clone()).into_iter().collect(),
+        variables: wanted.variables.clone(),
+        zip: built.code.path.clone(),
+        zip_size: built.code.size,
+        zip_sha256: built.code.sha256,
+        force_s3: wanted.arguments.via_s3,
+    }
 }
 
 /// Looks at the names before anything is made under them.
@@ -113,33 +147,17 @@ async fn role(
     Ok(arn)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the stage's inputs, each used once")]
 async fn function(
-    wanted: &Wanted,
+    spec: &FunctionSpec,
     built: &Built,
     endpoint: &Endpoint,
     journal: &mut JournalFile,
     layer: Option<&(LayerVersionArn, Published)>,
-    role: String,
     ui: &Ui,
     times: &mut Vec<StageTime>,
 ) -> Result<FunctionReport, CommandError> {
     let stage = ui.stage("function", "making the function");
-    let spec = FunctionSpec {
-        name: wanted.function.clone(),
-        target: wanted.target,
-        handler: wanted.handler.clone(),
-        role,
-        memory_mb: wanted.arguments.memory,
-        timeout_seconds: wanted.arguments.timeout,
-        layers: layer.map(|(arn, _)| arn.clone()).into_iter().collect(),
-        variables: wanted.variables.clone(),
-        zip: built.code.path.clone(),
-        zip_size: built.code.size,
-        zip_sha256: built.code.sha256,
-        force_s3: wanted.arguments.via_s3,
-    };
-    let (arn, change) = ensure_function(endpoint, journal, &spec).await?;
+    let (arn, change) = ensure_function(endpoint, journal, spec).await?;
     let (done, what) = match change {
         Change::Created => ("Created", ""),
         Change::CodeUpdated => ("Updated", ", its code only"),
@@ -162,9 +180,9 @@ async fn function(
     );
     times.push(stage.done(done, &details));
     Ok(FunctionReport {
-        name: spec.name,
+        name: spec.name.clone(),
         arn,
-        handler: spec.handler,
+        handler: spec.handler.clone(),
         memory_mb: spec.memory_mb,
         timeout_seconds: spec.timeout_seconds,
         code_zipped: spec.zip_size,
@@ -173,7 +191,8 @@ async fn function(
     })
 }
 
-fn ran(invocation: &Invocation) -> String {
+/// How a run went, in words.
+pub(crate) fn ran(invocation: &Invocation) -> String {
     let outcome = match &invocation.function_error {
         Some(kind) => format!("failed ({kind})"),
         None => "answered".to_owned(),

@@ -1,17 +1,21 @@
 //! `layercake up`: an app to a running function, stage by stage.
 //!
 //! Reads as the list of stages; each stage's work is a library's. [`prepare`] decides what is
-//! wanted, [`build`] makes the zips, [`deploy`] brings them to the endpoint.
+//! wanted, [`build`] makes the zips, [`deploy`] brings them to the endpoint; [`watch`] does it again
+//! for every change.
 
 mod build;
+mod changes;
 mod deploy;
 mod dry_run;
 mod prepare;
+mod watch;
 
 use std::{process::ExitCode, sync::Arc};
 
-use layercake_core::report::{REPORT_FORMAT, Report, StageTime};
-use layercake_deploy::JournalFile;
+use layercake_core::report::{Invocation, REPORT_FORMAT, Report, StageTime};
+use layercake_deploy::{FunctionSpec, JournalFile};
+use layercake_local::Presence;
 
 use crate::{
     args::{Common, Up},
@@ -34,18 +38,40 @@ pub(crate) async fn run(common: &Common, up: Up, ui: &Arc<Ui>) -> Result<ExitCod
     if wanted.arguments.dry_run {
         return dry_run::print(wanted, &settings, ui).await;
     }
+    // What is saved from here on is seen: nothing is lost while the first version is on its way.
+    let changes = if wanted.arguments.watch { Some(changes::Changes::begin(&wanted)?) } else { None };
     let mut times = Vec::new();
     let built = tokio::select! {
         built = build::build(Arc::clone(&wanted), &settings, ui, &mut times) => built?,
         error = interrupted() => return Err(error.with_hint("nothing was created")),
     };
     let cloud = tokio::select! {
-        cloud = Cloud::open(wanted.arguments.on, &wanted.arguments.aws, &settings, &wanted.interpreters, ui) => cloud?,
+        cloud = open(&wanted, &settings, ui) => cloud?,
         error = interrupted() => return Err(error.with_hint("nothing was created")),
     };
     let outcome = on_endpoint(&wanted, &built, &cloud, &settings, ui, &mut times).await;
+    if let Some(changes) = changes {
+        let watched = match outcome {
+            Ok((report, spec)) => {
+                show(&report.invocation, ui);
+                watch::Watch { wanted, built, spec, cloud: &cloud, settings: &settings, ui }
+                    .run(changes)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        cloud.close().await;
+        return watched;
+    }
     cloud.close().await;
-    finish(&outcome?, &wanted, ui)
+    finish(&outcome?.0, &wanted, ui)
+}
+
+/// What stays while the code is changed serves others too.
+async fn open(wanted: &Wanted, settings: &Settings, ui: &Ui) -> Result<Cloud, CommandError> {
+    let presence = if wanted.arguments.watch { Presence::Serving } else { Presence::Embedded };
+    let Up { on, aws, .. } = &wanted.arguments;
+    Cloud::open_as(presence, *on, aws, settings, &wanted.interpreters, ui).await
 }
 
 /// Brings what was built to the endpoint. When that is interrupted in an app's first run, what it
@@ -57,7 +83,7 @@ async fn on_endpoint(
     settings: &Settings,
     ui: &Arc<Ui>,
     times: &mut Vec<StageTime>,
-) -> Result<Report, CommandError> {
+) -> Result<(Report, FunctionSpec), CommandError> {
     let registry = Registry::at(&settings.registry);
     registry.restore(&wanted.journal)?;
     let known = JournalFile::peek(&wanted.journal)?;
@@ -69,7 +95,10 @@ async fn on_endpoint(
     let (deployed, interrupt) = until_interrupted(wanted, built, cloud, &mut journal, ui, times).await?;
     let app = &wanted.arguments.app;
     match (deployed, interrupt) {
-        (Ok(deployed), None) => Ok(report(wanted, built, cloud, deployed, times)),
+        (Ok(deployed), None) => {
+            let spec = deployed.spec.clone();
+            Ok((report(wanted, built, cloud, deployed, times), spec))
+        }
         (Err(error), None) if journal.journal().steps().is_empty() => {
             journal.close()?;
             registry.remove(&wanted.journal);
@@ -148,8 +177,7 @@ fn finish(report: &Report, wanted: &Wanted, ui: &Ui) -> Result<ExitCode, Command
     if wanted.arguments.json {
         ui.print(&json(report)?);
     } else {
-        ui.print(&report.invocation.log);
-        ui.print(&format!("Response: {}", report.invocation.payload.text()));
+        show(&report.invocation, ui);
     }
     let Some(kind) = &report.invocation.function_error else {
         ui.say(&format!("\nRemove all of it with: layercake down {}", wanted.arguments.app));
@@ -164,6 +192,12 @@ fn finish(report: &Report, wanted: &Wanted, ui: &Ui) -> Result<ExitCode, Command
             wanted.arguments.app
         ),
     ))
+}
+
+/// Prints a run: its log and its response.
+fn show(invocation: &Invocation, ui: &Ui) {
+    ui.print(&invocation.log);
+    ui.print(&format!("Response: {}", invocation.payload.text()));
 }
 
 /// A value as the one JSON document on stdout.

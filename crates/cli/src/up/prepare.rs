@@ -39,6 +39,8 @@ pub(crate) struct Wanted {
     pub(crate) arguments: Up,
     pub(crate) path: AppPath,
     pub(crate) app: App,
+    /// Folders that are no part of it, though they may lie in it.
+    pub(crate) without: Vec<Utf8PathBuf>,
     pub(crate) asked: Asked,
     /// The app's lock, when that is what says which wheels it needs.
     pub(crate) lock: Option<LockFile>,
@@ -56,13 +58,21 @@ pub(crate) struct Wanted {
 
 /// Reads the app and decides. Nothing is written, nothing is asked over the network.
 pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, CommandError> {
+    prepare_with(arguments, settings, settings.interpreters())
+}
+
+/// The same with these Pythons.
+pub(crate) fn prepare_with(
+    arguments: Up,
+    settings: &Settings,
+    interpreters: Interpreters,
+) -> Result<Wanted, CommandError> {
     let event = event(&arguments.event)?;
     // Both may lie in the app's folder, and are no part of it.
-    let others: Vec<_> =
+    let without: Vec<_> =
         arguments.state.iter().cloned().chain([settings.cloud_or(None), settings.cache.clone()]).collect();
-    let app = App::read_without(&arguments.app, &others)?;
+    let app = App::read_without(&arguments.app, &without)?;
     let path = AppPath::find(&arguments.app)?;
-    let interpreters = settings.interpreters();
     let configuration = stages::configuration(arguments.layer.config.as_deref(), &app.folder)?;
     let target = target(&arguments, &app, &configuration, &interpreters)?;
     let handler = handler(&arguments, &app)?;
@@ -96,6 +106,7 @@ pub(crate) fn prepare(arguments: Up, settings: &Settings) -> Result<Wanted, Comm
         arguments,
         path,
         app,
+        without,
         asked,
         lock,
         target,

@@ -19,6 +19,8 @@ use tokio::{
 use super::{
     cell_event::{CellEvent, Exit, Outputs, RUNTIME},
     loopback::Loopback,
+    open::ProgramStreams,
+    terminal,
 };
 
 /// What to run.
@@ -35,6 +37,8 @@ pub(super) struct PlainProgram {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) directory: Utf8PathBuf,
+    /// Its standard streams, where they are not nothing and the log.
+    pub(super) streams: Option<ProgramStreams>,
 }
 
 /// The processes of an environment.
@@ -128,17 +132,25 @@ impl Cell {
         };
         let outputs = log.try_clone().and_then(|first| Ok((first, log.try_clone()?)));
         let started = outputs.and_then(|(stdout, stderr)| {
-            Command::new(&program.program)
+            let mut command = Command::new(&program.program);
+            command
                 .args(&program.arguments)
                 .env_clear()
                 .envs(program.environment.iter().map(|(name, value)| (name, value)))
                 .current_dir(&program.directory)
-                .stdin(Stdio::null())
-                .stdout(stdout)
-                .stderr(stderr)
-                .process_group(0)
-                .kill_on_drop(true)
-                .spawn()
+                .kill_on_drop(true);
+            match &program.streams {
+                None => command.stdin(Stdio::null()).stdout(stdout).stderr(stderr),
+                Some(ProgramStreams { files: [stdin, stdout, stderr], .. }) => {
+                    command.stdin(stdin.try_clone()?).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?)
+                }
+            };
+            if program.streams.as_ref().is_some_and(|streams| streams.is_terminal) {
+                terminal::own(&mut command);
+            } else {
+                command.process_group(0);
+            }
+            command.spawn()
         });
         match started {
             Ok(child) => {
@@ -237,6 +249,7 @@ mod tests {
             arguments: ["-c", script].map(str::to_owned).to_vec(),
             environment: vec![("PATH".into(), "/usr/bin:/bin".into()), ("WHO".into(), "me".into())],
             directory: "/".into(),
+            streams: None,
         }
     }
 

@@ -111,6 +111,20 @@ impl Groups {
         self.freezer.is_some()
     }
 
+    /// Where groups are made, by what they limit.
+    pub(super) fn places(&self) -> impl Iterator<Item = super::survey::ControlGroup> {
+        let all = [
+            ("memory", &self.memory),
+            ("cpu", &self.cpu),
+            ("processes", &self.processes),
+            ("freezer", &self.freezer),
+        ];
+        all.into_iter().filter_map(|(limits, tree)| {
+            let Tree { parent, version } = tree.clone()?;
+            Some(super::survey::ControlGroup { limits, version, folder: parent })
+        })
+    }
+
     /// The groups of one environment.
     ///
     /// # Errors

@@ -15,6 +15,9 @@ use crate::interpreters::Interpreter;
 
 pub(super) const SOURCE: &str = include_str!("bootstrap/bootstrap.py");
 
+/// What starts it with a debugger: the arguments are the client's file and the port.
+pub(super) const DEBUGGED: &str = include_str!("bootstrap/debugged.py");
+
 /// Compiles for the interpreter that runs it. The name in the code is the one tracebacks show
 /// (and hide), wherever the file lies.
 const COMPILE: &str = "\

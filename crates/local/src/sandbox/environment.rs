@@ -32,9 +32,7 @@ mod extended;
 mod shutdown;
 mod verdict;
 
-/// The init phase of a cold start; what takes longer is tried again within the call.
-const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same before any call, where the function's own timeout is not longer (AWS, "Understanding the
+/// The longest init phase before any call, where the function's own timeout is not longer (AWS, "Understanding the
 /// Lambda execution environment lifecycle").
 const PROVISIONED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
 /// How long the last bytes of a dead runtime may take to be read.
@@ -200,7 +198,8 @@ impl Environment {
         match self.phase {
             Phase::Fresh => {
                 let begun = Instant::now();
-                if self.initialise_first(INIT_TIMEOUT, &mut log).await?.is_ok() {
+                let longest = self.host.init_timeout(&self.spec);
+                if self.initialise_first(longest, &mut log).await?.is_ok() {
                     init_ms = Some(milliseconds(begun.elapsed()));
                 }
             }

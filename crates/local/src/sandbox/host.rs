@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 #[cfg(target_os = "linux")]
 use std::{
@@ -23,6 +24,7 @@ use super::{
     extensions::external_names,
     image::{ImageRoot, Images, RootFileSystem},
     isolation::{self, Isolation, IsolationReport, Means},
+    open::{Program, ProgramStreams, PythonInside},
     platform_event::Initialization,
     runtime_api::Admission,
     variables::{Contact, Outside, Place, of_extensions, variables},
@@ -50,6 +52,9 @@ const OWN_PORT: u16 = 9001;
 /// Processes and threads that a function may have (FACTS.md §1).
 #[cfg(target_os = "linux")]
 const MOST_PROCESSES: u64 = 1024;
+
+/// The init phase of a cold start (FACTS.md §7).
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// This machine.
 #[derive(Debug)]
@@ -82,12 +87,14 @@ pub(super) struct Furnished {
 }
 
 /// A process, decided but for its place.
-struct Command {
-    program: String,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-    directory: Utf8PathBuf,
-    entrypoint: Entrypoint,
+pub(super) struct Command {
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) directory: Utf8PathBuf,
+    pub(super) entrypoint: Entrypoint,
+    /// Its standard streams, where they are not nothing and the log.
+    pub(super) streams: Option<ProgramStreams>,
 }
 
 /// What a function runs on.
@@ -162,6 +169,15 @@ impl Host {
         }
     }
 
+    /// How long an init phase may take before it is tried again within the call.
+    pub(super) fn init_timeout(&self, spec: &EnvironmentSpec) -> Duration {
+        match self.client {
+            // Somebody looks at it.
+            RuntimeClient::Debugged { .. } => spec.timeout,
+            RuntimeClient::Ours | RuntimeClient::Command(_) => INIT_TIMEOUT,
+        }
+    }
+
     /// Whose connections a cell's Runtime API takes.
     pub(super) fn admission(&self, cell: &Cell) -> Admission {
         // Nobody else is in a network of its own.
@@ -199,9 +215,7 @@ impl Host {
         log_stream: String,
         initialization: Initialization,
     ) -> Result<Furnished, SandboxError> {
-        if spec.network == Network::None && !self.means.network {
-            return Err(SandboxError::NoOwnNetwork);
-        }
+        self.check_network(&spec)?;
         let (listener, runtime_api) = match spec.network {
             Network::None => (None, format!("127.0.0.1:{OWN_PORT}")),
             Network::Host => {
@@ -213,11 +227,7 @@ impl Host {
                 bind.await.map_err(start("open a port on 127.0.0.1"))?
             }
         };
-        let contact = Contact { log_stream, runtime_api, initialization };
-        let image = match &self.images {
-            Some(images) => images.root(spec.runtime).await,
-            None => None,
-        };
+        let image = self.image(spec.runtime).await;
         let host = Arc::clone(self);
         let contact = Contact { log_stream, runtime_api, initialization };
         // Off the async threads: files are written, and a fork copies the server's page tables.
@@ -245,6 +255,22 @@ impl Host {
         Ok(Furnished { cell, entrypoint, outputs, listener, extensions })
     }
 
+    /// A function that is to have no network does not run where it would have one.
+    fn check_network(&self, spec: &EnvironmentSpec) -> Result<(), SandboxError> {
+        match spec.network {
+            Network::None if !self.means.network => Err(SandboxError::NoOwnNetwork),
+            Network::None | Network::Host => Ok(()),
+        }
+    }
+
+    /// The image that a function is to run on, if it is to run on one and it can be had.
+    pub(super) async fn image(&self, runtime: FunctionRuntime) -> Option<Arc<ImageRoot>> {
+        match &self.images {
+            Some(images) => images.root(runtime).await,
+            None => None,
+        }
+    }
+
     fn launch(
         &self,
         spec: &EnvironmentSpec,
@@ -252,40 +278,106 @@ impl Host {
         extensions: &[String],
         contact: &Contact,
     ) -> Result<(Launched, Entrypoint), SandboxError> {
-        let ground = match image {
-            Some(image) => Ground::Image(image),
-            None => self.ground(spec)?,
-        };
+        let ground = self.ground(spec, image)?;
         #[cfg(target_os = "linux")]
         if self.means.root {
-            let template = self.template(&ground).map_err(start("prepare the file system"))?;
             let command = self.inside(spec, &ground, contact);
+            let entrypoint = command.entrypoint.clone();
             let extensions = extension_commands("/opt", extensions, &command);
-            let mut steps = template.steps(spec, self.means);
-            let mut namespaces = root::namespaces(self.means);
-            if spec.network == Network::None {
-                namespaces |= nix::libc::CLONE_NEWNET;
-                steps.insert(0, Step::Network { port: OWN_PORT });
-            }
-            let plan = self.jail(&command, &extensions, namespaces, steps);
-            let (group, confinement) = self.confinement(spec, None)?;
-            let launched = Cell::launch(plan, &confinement, group, None)
-                .map_err(start("start a process in new namespaces"))?;
-            return Ok((launched, command.entrypoint));
+            return Ok((self.launch_inside(spec, &ground, command, &extensions)?, entrypoint));
         }
         let (command, temporary) = self.outside(spec, &ground, contact).map_err(start("prepare a folder"))?;
         let entrypoint = command.entrypoint.clone();
         let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
         let extensions = extension_commands(opt, extensions, &command);
+        Ok((self.launch_outside(spec, &ground, (command, extensions), &temporary)?, entrypoint))
+    }
+
+    /// A cell with a program of somebody's choice in place of the runtime.
+    pub(super) fn launch_program(
+        &self,
+        spec: &EnvironmentSpec,
+        image: Option<Arc<ImageRoot>>,
+        program: &Program,
+        streams: ProgramStreams,
+    ) -> Result<Launched, SandboxError> {
+        self.check_network(spec)?;
+        let ground = self.ground(spec, image)?;
+        // Nobody answers there.
+        let contact = Contact {
+            log_stream: String::new(),
+            runtime_api: String::new(),
+            initialization: Initialization::OnDemand,
+        };
+        let has_path = spec.variables.contains_key("PYTHONPATH");
+        #[cfg(target_os = "linux")]
+        if self.means.root {
+            let runtime = self.inside(spec, &ground, &contact);
+            let python = match (&ground, spec.runtime) {
+                (Ground::Python { interpreter, .. }, _) => Some(root::interpreter_name(interpreter)),
+                (Ground::Image(_), FunctionRuntime::Python(python)) => {
+                    Some(format!("python{}", python.python_version()))
+                }
+                _ => None,
+            };
+            let python = python.map(|name| PythonInside {
+                executable: format!("/var/lang/bin/{name}"),
+                layers: (!has_path).then_some("/opt"),
+            });
+            let command = program.command(runtime, python, streams);
+            return self.launch_inside(spec, &ground, command, &[]);
+        }
+        let (runtime, temporary) =
+            self.outside(spec, &ground, &contact).map_err(start("prepare a folder"))?;
+        let opt = spec.opt.as_ref().map_or("/opt", |opt| opt.as_str());
+        let python = match &ground {
+            Ground::Python { interpreter, .. } => Some(PythonInside {
+                executable: interpreter.executable.to_string(),
+                layers: (!has_path).then_some(opt),
+            }),
+            Ground::Provided | Ground::Image(_) => None,
+        };
+        let command = program.command(runtime, python, streams);
+        self.launch_outside(spec, &ground, (command, Vec::new()), &temporary)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn launch_inside(
+        &self,
+        spec: &EnvironmentSpec,
+        ground: &Ground<'_>,
+        command: Command,
+        extensions: &[Command],
+    ) -> Result<Launched, SandboxError> {
+        let template = self.template(ground).map_err(start("prepare the file system"))?;
+        let mut steps = template.steps(spec, self.means);
+        let mut namespaces = root::namespaces(self.means);
+        if spec.network == Network::None {
+            namespaces |= nix::libc::CLONE_NEWNET;
+            steps.insert(0, Step::Network { port: OWN_PORT });
+        }
+        let plan = self.jail(command, extensions, namespaces, steps);
+        let (group, confinement) = self.confinement(spec, None)?;
+        Cell::launch(plan, &confinement, group, None).map_err(start("start a process in new namespaces"))
+    }
+
+    fn launch_outside(
+        &self,
+        spec: &EnvironmentSpec,
+        ground: &Ground<'_>,
+        (command, extensions): (Command, Vec<Command>),
+        temporary: &Utf8Path,
+    ) -> Result<Launched, SandboxError> {
         #[cfg(target_os = "linux")]
         let launched = {
-            let reach = self.reach(spec, &ground, &temporary);
+            let reach = self.reach(spec, ground, temporary);
             let (group, confinement) = self.confinement(spec, Some(&reach))?;
-            let plan = self.jail(&command, &extensions, root::namespaces(self.means), Vec::new());
-            Cell::launch(plan, &confinement, group, Some(temporary.clone()))
+            let plan = self.jail(command, &extensions, root::namespaces(self.means), Vec::new());
+            Cell::launch(plan, &confinement, group, Some(temporary.to_owned()))
         };
         #[cfg(not(target_os = "linux"))]
         let launched = {
+            let _ = (spec, ground);
             let programs = std::iter::once(command)
                 .chain(extensions)
                 .map(|command| super::cell_plain::PlainProgram {
@@ -293,16 +385,23 @@ impl Host {
                     arguments: command.arguments,
                     environment: command.environment,
                     directory: command.directory,
+                    streams: command.streams,
                 })
                 .collect();
-            Cell::launch(super::cell_plain::PlainPlan { programs }, Some(temporary))
+            Cell::launch(super::cell_plain::PlainPlan { programs }, Some(temporary.to_owned()))
         };
-        let launched = launched.map_err(start("start a process"))?;
-        Ok((launched, entrypoint))
+        launched.map_err(start("start a process"))
     }
 
-    /// What a function runs on without an image.
-    fn ground(&self, spec: &EnvironmentSpec) -> Result<Ground<'_>, SandboxError> {
+    /// What a function runs on.
+    fn ground(
+        &self,
+        spec: &EnvironmentSpec,
+        image: Option<Arc<ImageRoot>>,
+    ) -> Result<Ground<'_>, SandboxError> {
+        if let Some(image) = image {
+            return Ok(Ground::Image(image));
+        }
         match spec.runtime {
             FunctionRuntime::Python(python) => {
                 let interpreter = self.interpreters.for_runtime(python)?;
@@ -318,6 +417,10 @@ impl Host {
         let flags = flags.iter().map(|&flag| flag.to_owned());
         match &self.client {
             RuntimeClient::Ours => flags.chain([bootstrap.to_owned()]).collect(),
+            RuntimeClient::Debugged { port } => {
+                let debugged = ["-c", client::DEBUGGED, bootstrap].map(str::to_owned);
+                flags.chain(debugged).chain([port.to_string()]).collect()
+            }
             RuntimeClient::Command(arguments) => arguments.clone(),
         }
     }
@@ -330,7 +433,8 @@ impl Host {
         ground: &Ground<'_>,
         mut variables: BTreeMap<String, String>,
     ) -> Vec<(String, String)> {
-        let ours = matches!(ground, Ground::Python { .. }) && self.client == RuntimeClient::Ours;
+        let is_other = matches!(self.client, RuntimeClient::Command(_));
+        let ours = matches!(ground, Ground::Python { .. }) && !is_other;
         if matches!(spec.runtime, FunctionRuntime::Python(_)) && !ours {
             variables.insert("_LAMBDA_TELEMETRY_LOG_FD".into(), "1".into());
         }
@@ -369,7 +473,14 @@ impl Host {
         }
         let place = Place::Machine(Outside { library: library.take(), temporary: temporary.as_str() });
         let environment = self.environment(spec, ground, variables(spec, contact, &place));
-        let command = Command { program, arguments, environment, directory: spec.task.clone(), entrypoint };
+        let command = Command {
+            program,
+            arguments,
+            environment,
+            directory: spec.task.clone(),
+            entrypoint,
+            streams: None,
+        };
         Ok((command, temporary))
     }
 }
@@ -383,6 +494,7 @@ fn extension_commands(opt: &str, names: &[String], runtime: &Command) -> Vec<Com
         // As the supervisor's own: AWS's extensions start at the root.
         directory: "/".into(),
         entrypoint: Entrypoint::Ours,
+        streams: None,
     };
     names.iter().map(command).collect()
 }
@@ -414,6 +526,7 @@ impl Host {
             environment: self.environment(spec, ground, variables(spec, contact, &place)),
             directory: "/var/task".into(),
             entrypoint,
+            streams: None,
         }
     }
 
@@ -499,12 +612,19 @@ impl Host {
         Ok(template)
     }
 
-    fn jail(&self, runtime: &Command, extensions: &[Command], namespaces: i32, steps: Vec<Step>) -> JailPlan {
+    fn jail(
+        &self,
+        mut runtime: Command,
+        extensions: &[Command],
+        namespaces: i32,
+        steps: Vec<Step>,
+    ) -> JailPlan {
+        let streams = runtime.streams.take();
         JailPlan {
             namespaces,
             id_maps: root::id_maps(self.means),
             steps,
-            runtime: self.program(runtime),
+            runtime: RuntimeCommand { streams, ..self.program(&runtime) },
             extensions: extensions.iter().map(|extension| self.program(extension)).collect(),
         }
     }
@@ -524,6 +644,7 @@ impl Host {
             directory: text(command.directory.as_str()),
             identity: root::identity(self.means),
             most_processes: self.means.process_limit.then_some(MOST_PROCESSES),
+            streams: None,
         }
     }
 }

@@ -312,6 +312,7 @@ mod probe {
             directory: c"/".into(),
             identity: None,
             most_processes: None,
+            streams: None,
         };
         let mut namespaces = root::namespaces(means);
         if means.network {

@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     confine::{self, Confinement},
+    open::ProgramStreams,
     sockets,
 };
 
@@ -28,6 +29,10 @@ use nix::{
     libc::{self, c_char, c_int, c_long, c_ulong, c_void},
     unistd::pipe2,
 };
+
+mod record;
+
+pub(super) use record::Record;
 
 /// What is forbidden on a mount.
 pub(super) mod attribute {
@@ -113,6 +118,8 @@ pub(super) struct RuntimeCommand {
     /// `RLIMIT_NPROC`. It counts the processes of a user, so it is only set where a user namespace
     /// makes that mean this jail's processes alone.
     pub(super) most_processes: Option<u64>,
+    /// What it reads and writes, in place of nothing and the log.
+    pub(super) streams: Option<ProgramStreams>,
 }
 
 /// A running keeper and the server's ends of its pipes.
@@ -139,52 +146,6 @@ pub(super) const TERMINATE: u8 = b'T';
 pub(super) const KILL: u8 = b'K';
 const GO: u8 = b'G';
 
-/// What the keeper reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    /// The file system stands.
-    Ready,
-    /// The step of this index failed.
-    StepFailed { step: usize, errno: i32 },
-    /// A program could not be executed. Its end follows.
-    ExecFailed { program: usize, errno: i32 },
-    /// A program ended with this wait status. It never held more memory than the peak. When no
-    /// other program runs, nothing is left of any.
-    Exited { program: usize, wait_status: i32, peak_kb: i32 },
-}
-
-impl Record {
-    pub(super) const SIZE: usize = 16;
-
-    fn to_bytes(self) -> [u8; Self::SIZE] {
-        let (kind, index, first, second) = match self {
-            Self::Ready => (1, 0, 0, 0),
-            Self::StepFailed { step, errno } => (2, step as i32, errno, 0),
-            Self::ExecFailed { program, errno } => (3, program as i32, errno, 0),
-            Self::Exited { program, wait_status, peak_kb } => (4, program as i32, wait_status, peak_kb),
-        };
-        let mut bytes = [0; Self::SIZE];
-        for (index, number) in [kind, index, first, second].into_iter().enumerate() {
-            let four: [u8; 4] = i32::to_ne_bytes(number);
-            (bytes[index * 4], bytes[index * 4 + 1], bytes[index * 4 + 2], bytes[index * 4 + 3]) =
-                (four[0], four[1], four[2], four[3]);
-        }
-        bytes
-    }
-
-    pub(super) fn from_bytes(bytes: [u8; Self::SIZE]) -> Option<Self> {
-        let number = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let index = usize::try_from(number(4)).ok()?;
-        Some(match number(0) {
-            1 => Self::Ready,
-            2 => Self::StepFailed { step: index, errno: number(8) },
-            3 => Self::ExecFailed { program: index, errno: number(8) },
-            4 => Self::Exited { program: index, wait_status: number(8), peak_kb: number(12) },
-            _ => return None,
-        })
-    }
-}
-
 /// Everything the child needs, as plain pointers and numbers.
 struct Prepared<'a> {
     plan: &'a JailPlan,
@@ -195,6 +156,8 @@ struct Prepared<'a> {
     status: RawFd,
     log: RawFd,
     extension_log: RawFd,
+    /// The runtime's own streams, or -1.
+    streams: [RawFd; 3],
     sockets: RawFd,
     confined: confine::Prepared,
 }
@@ -223,6 +186,11 @@ pub(super) fn start(plan: &JailPlan, confinement: &Confinement) -> io::Result<Ke
         status: status_write.as_raw_fd(),
         log: log_write.as_raw_fd(),
         extension_log: extension_log_write.as_ref().unwrap_or(&log_write).as_raw_fd(),
+        streams: plan
+            .runtime
+            .streams
+            .as_ref()
+            .map_or([-1; 3], |streams| streams.files.each_ref().map(AsRawFd::as_raw_fd)),
         sockets: sockets_write.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
         confined: confinement.prepare(),
     };
@@ -399,6 +367,9 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         let (null, control) = (high(prepared.null), high(prepared.control));
         let (status, log) = (high(prepared.status), high(prepared.log));
         let extension_log = high(prepared.extension_log);
+        for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
+            *stream = high(*stream);
+        }
         let sockets = high(prepared.sockets);
         prepared.confined.lift();
         for target in 0..3 {
@@ -409,7 +380,12 @@ unsafe fn take_descriptors(prepared: &mut Prepared<'_>) {
         libc::dup3(log, LOG, libc::O_CLOEXEC);
         libc::dup3(extension_log, EXTENSION_LOG, libc::O_CLOEXEC);
         libc::dup3(sockets, SOCKETS, libc::O_CLOEXEC);
-        close_from(prepared.confined.settle(FIRST_DOOR));
+        let mut next = prepared.confined.settle(FIRST_DOOR);
+        for stream in prepared.streams.iter_mut().filter(|stream| **stream >= 0) {
+            *stream = libc::dup3(*stream, next, libc::O_CLOEXEC);
+            next += 1;
+        }
+        close_from(next);
     }
 }
 
@@ -516,6 +492,14 @@ unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), 
         );
         check(libc::dup2(log, 1))?;
         check(libc::dup2(log, 2))?;
+        if let Some(streams) = &runtime.streams {
+            for (number, &stream) in (0..).zip(&prepared.streams) {
+                check(libc::dup2(stream, number))?;
+            }
+            if streams.is_terminal {
+                check(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
+            }
+        }
         libc::prctl(
             libc::PR_SET_PDEATHSIG,
             libc::SIGKILL as c_ulong,

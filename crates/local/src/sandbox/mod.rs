@@ -58,6 +58,7 @@ mod log;
 mod log_format;
 mod loopback;
 mod memory;
+mod open;
 mod peer;
 mod platform_event;
 mod pool;
@@ -68,7 +69,9 @@ mod runtime_api;
 #[cfg(target_os = "linux")]
 mod sockets;
 mod streaming;
+mod survey;
 mod telemetry;
+pub mod terminal;
 mod variables;
 
 pub use exchange::ResponseHead;
@@ -77,8 +80,10 @@ pub use image::{ImageSource, NoRegistry, RootFileSystem};
 pub use isolation::{FeatureState, Isolation, IsolationFeature, IsolationReport};
 pub use log::{LogEvent, Report, runtime_version_arn};
 pub use log_format::{LogFormat, LogLevel};
+pub use open::{Ended, Program, ProgramKind, ProgramStreams};
 pub use ready::{NotReady, Ready};
 pub use streaming::{Completion, ResponseBody, Streaming};
+pub use survey::{ControlGroup, Survey, survey};
 pub use variables::log_group;
 
 /// What an execution environment is made from. Two calls with the same function ARN, version and
@@ -266,6 +271,12 @@ pub enum RuntimeClient {
     /// The bootstrap of this crate.
     #[default]
     Ours,
+    /// The same, once a debugger has attached at this port of the machine's loopback address: the
+    /// function brings `debugpy`, and its init phase has as long as a call.
+    Debugged {
+        /// Where debugpy listens.
+        port: u16,
+    },
     /// These arguments of the interpreter, such as `-m awslambdaric app.handler`.
     Command(Vec<String>),
 }
@@ -411,6 +422,20 @@ impl Sandbox {
         self.shared.host.stop_fetching();
         self.shared.end(idle).await;
         self.shared.pool.empty().await;
+    }
+
+    /// Runs a program of somebody's choice where the function's runtime would run: with the same
+    /// files, variables, user and limits. It is in no pool, and ends when the future is dropped.
+    ///
+    /// # Errors
+    /// [`SandboxError`] when it cannot be started.
+    pub async fn open(
+        &self,
+        spec: EnvironmentSpec,
+        program: Program,
+        streams: ProgramStreams,
+    ) -> Result<Ended, SandboxError> {
+        open::run(&self.shared.host, spec, program, streams).await
     }
 
     /// The runtimes that were to run on AWS's images and do not, and why.

@@ -191,8 +191,8 @@ impl Cloud {
     }
 }
 
-/// The tag that says what a function reaches.
-pub(super) const NETWORK_TAG: &str = "layercake:network";
+/// The tag that says what a function reaches: `none`, or `host`, which is as without it.
+pub const NETWORK_TAG: &str = "layercake:network";
 
 /// What is not understood is refused: it may have been meant to take the network away.
 fn network_of(tags: &BTreeMap<String, String>) -> Result<Network, LambdaError> {

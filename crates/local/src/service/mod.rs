@@ -62,6 +62,7 @@ pub(crate) use functions::{
     Qualifier, alias_arn,
 };
 pub(crate) use iam::{NewRole, RoleChanges, is_awss_policy};
+pub use invoke::NETWORK_TAG;
 pub(crate) use invoke::{Invoked, PreparedCache, check_event, invoked_arn};
 pub(crate) use layers::{LayerPages, LayerQuestion, NewLayer};
 pub(crate) use log_sink::{CallLog, LogSink};

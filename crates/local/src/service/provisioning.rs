@@ -23,11 +23,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A version or alias of an account.
 type Owner = (Scope, SettingOwner);
 
+/// Environments that are kept ready, and of which settings.
+type Kept = HashMap<Owner, Vec<(Arc<Prepared>, usize)>>;
+
 /// What is kept ready for whom.
 #[derive(Default)]
 pub(crate) struct Provisioning {
     changed: Arc<Notify>,
-    kept: Mutex<HashMap<Owner, Vec<(Arc<Prepared>, usize)>>>,
+    kept: Mutex<Kept>,
 }
 
 /// How much there is of what is provisioned.
@@ -50,7 +53,7 @@ impl Provisioning {
         self.changed.notify_one();
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Owner, Vec<(Arc<Prepared>, usize)>>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,6 +60,8 @@ use layercake_core::{
 };
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub use trees::unpack_function;
+
 pub(crate) use aliases::AliasError;
 pub(crate) use archive::{read_upload, verify_upload};
 pub(crate) use blobs::{Blob, BlobFile, BlobWriter};

@@ -127,6 +127,59 @@ impl Store {
     }
 }
 
+/// A zip that lies anywhere.
+struct ZipFile {
+    file: std::fs::File,
+    size: u64,
+}
+
+impl ZipFile {
+    fn open(path: &Utf8Path) -> io::Result<Self> {
+        let file = fs_err::File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file: file.into_file(), size })
+    }
+}
+
+impl ReadAt for ZipFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+    }
+}
+
+/// Unpacks a function's code and its layers, lowest first, below a folder that is no store's: the
+/// code and, where there are layers, what they make together.
+///
+/// # Errors
+/// [`StoreError::Archive`] for what is no archive, else what the system says.
+pub fn unpack_function(
+    code: &Utf8Path,
+    layers: &[Utf8PathBuf],
+    folder: &Utf8Path,
+) -> Result<(Utf8PathBuf, Option<Utf8PathBuf>), StoreError> {
+    let unpacked = |zip: &Utf8Path, name: String| -> Result<Utf8PathBuf, StoreError> {
+        let place = folder.join(name);
+        fs_err::create_dir(&place)?;
+        mode(&place, 0o755)?;
+        unpack(&ZipFile::open(zip)?, &place)?;
+        Ok(place)
+    };
+    let task = unpacked(code, "task".to_owned())?;
+    let mut opt: Option<Utf8PathBuf> = None;
+    for (index, layer) in layers.iter().enumerate() {
+        let layer = unpacked(layer, format!("layer-{index}"))?;
+        match &opt {
+            None => opt = Some(layer),
+            Some(opt) => link_over(&layer, opt)?,
+        }
+    }
+    Ok((task, opt))
+}
+
 /// Unpacks an archive into an empty folder.
 fn unpack<S: ReadAt + ?Sized>(source: &S, root: &Utf8Path) -> Result<(), StoreError> {
     let entries = archive::read_upload(source)?.entries;
