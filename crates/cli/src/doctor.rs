@@ -149,7 +149,6 @@ fn isolation(survey: Survey) -> IsolationFindings {
         state: match feature.state {
             FeatureState::Given => "given",
             FeatureState::Lacking => "lacking",
-            FeatureState::NotBuilt => "not-built",
         },
         without: feature.without,
     });
@@ -227,8 +226,7 @@ impl IsolationFindings {
         for feature in &self.features {
             lines.push(match feature.state {
                 "given" => format!("  yes  {}", feature.name),
-                "lacking" => format!("  no   {}: {}", feature.name, feature.without),
-                _ => format!("  --   {}: not built; {}", feature.name, feature.without),
+                _ => format!("  no   {}: {}", feature.name, feature.without),
             });
         }
         if let Some(refusal) = &self.refusal {
