@@ -153,7 +153,7 @@ fn a_zip_bomb_is_shown_in_bounded_memory() {
         .expect("a shell starts");
     let answer = Answer::of(&output);
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
-    assert!(answer.stdout.contains("2080.0 MB of 262.1 MB: too large for Lambda"), "{}", answer.stdout);
+    assert!(answer.stdout.contains("2.1 GB of 262.1 MB: too large for Lambda"), "{}", answer.stdout);
 }
 
 #[test]

@@ -43,6 +43,27 @@ fn a_function_runs_with_its_layer_and_leaves_nothing() {
     ");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_function_without_a_network_reaches_nobody_and_still_answers() {
+    let env = TestEnv::new();
+    let app = env.demo_app();
+    let code = "import socket\ndef handler(event, context):\n    try:\n        \
+        socket.create_connection(('127.0.0.1', event), 5).close()\n    \
+        except OSError as error:\n        return type(error).__name__\n    return 'connected'\n";
+    std::fs::write(app.join("app.py"), code).expect("written");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let up = ["up", app.as_str(), "--json", "--event", &port];
+    let without = env.run_json(&[&up[..], &["--no-network"]].concat());
+    assert_eq!(without["invocation"]["payload"], "ConnectionRefusedError");
+    let with = env.run_json(&up);
+    assert_eq!(with["invocation"]["payload"], "connected");
+    assert_eq!(with["function"]["change"], "configuration-updated");
+    env.run_ok(&["down", app.as_str()]);
+    assert_eq!(env.everything(), nothing());
+}
+
 #[test]
 fn only_what_differs_is_done_again() {
     let env = TestEnv::new();

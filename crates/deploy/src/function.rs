@@ -1,6 +1,9 @@
 //! The function: created, or brought to what is wanted with as few changes as possible.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_lambda::{
     operation::get_function::GetFunctionOutput,
@@ -52,6 +55,9 @@ pub struct FunctionSpec {
     pub layers: Vec<LayerVersionArn>,
     /// Its environment variables.
     pub variables: BTreeMap<String, String>,
+    /// Its tags beside the one that says whose it is. Of those that begin with [`TAG_PREFIX`] others
+    /// are taken from it.
+    pub tags: BTreeMap<String, String>,
     /// The zip of its code.
     pub zip: Utf8PathBuf,
     /// The zip's size in bytes.
@@ -61,6 +67,9 @@ pub struct FunctionSpec {
     /// Whether to go through S3 whatever the size.
     pub force_s3: bool,
 }
+
+/// How the tags begin that are ours alone.
+pub const TAG_PREFIX: &str = "layercake:";
 
 /// Refuses a function of that name that this journal did not make.
 ///
@@ -99,8 +108,12 @@ pub async fn ensure_function(
     let found = find(endpoint, &spec.name)
         .await?
         .ok_or(DeployError::Incomplete { operation: "GetFunction", missing: "the function" })?;
-    let change = compare(&owned(journal, &spec.name, &found)?, spec);
+    let tags = tag_changes(&found, spec);
+    let change = compare(&owned(journal, &spec.name, &found)?, tags.is_none(), spec);
     if matches!(change, Change::ConfigurationUpdated | Change::Updated) {
+        if let Some(tags) = tags {
+            change_tags(endpoint, &arn, tags).await?;
+        }
         update_configuration(endpoint, spec).await?;
         arn = wait_until_ready(endpoint, &spec.name, Some("updated")).await?;
     }
@@ -156,7 +169,41 @@ fn owned(
         .ok_or(DeployError::Incomplete { operation: "GetFunction", missing: "Configuration" })
 }
 
-fn compare(found: &FunctionConfiguration, spec: &FunctionSpec) -> Change {
+/// What of a function's tags is to be set and what to be taken away.
+struct TagChanges {
+    set: Vec<(String, String)>,
+    removed: Vec<String>,
+}
+
+fn tag_changes(found: &GetFunctionOutput, spec: &FunctionSpec) -> Option<TagChanges> {
+    let none = HashMap::new();
+    let has = found.tags().unwrap_or(&none);
+    let set: Vec<_> = spec
+        .tags
+        .iter()
+        .filter(|(key, value)| has.get(*key) != Some(*value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let ours = |key: &&String| key.starts_with(TAG_PREFIX) && *key != TOKEN_TAG;
+    let removed: Vec<_> =
+        has.keys().filter(ours).filter(|key| !spec.tags.contains_key(*key)).cloned().collect();
+    (!set.is_empty() || !removed.is_empty()).then_some(TagChanges { set, removed })
+}
+
+async fn change_tags(endpoint: &Endpoint, arn: &str, changes: TagChanges) -> Result<(), DeployError> {
+    if !changes.set.is_empty() {
+        let tags = changes.set.into_iter().collect();
+        let request = endpoint.lambda.tag_resource().resource(arn).set_tags(Some(tags));
+        request.send().await.map_err(|error| DeployError::of("TagResource", error))?;
+    }
+    if !changes.removed.is_empty() {
+        let request = endpoint.lambda.untag_resource().resource(arn).set_tag_keys(Some(changes.removed));
+        request.send().await.map_err(|error| DeployError::of("UntagResource", error))?;
+    }
+    Ok(())
+}
+
+fn compare(found: &FunctionConfiguration, same_tags: bool, spec: &FunctionSpec) -> Change {
     let architecture = Architecture::from(spec.target.arch.as_str());
     let same_code = found.code_sha256() == Some(spec.zip_sha256.to_base64().as_str())
         && found.architectures() == [architecture];
@@ -174,7 +221,8 @@ fn compare(found: &FunctionConfiguration, spec: &FunctionSpec) -> Change {
         && found.memory_size() == i32::try_from(spec.memory_mb).ok()
         && found.timeout() == i32::try_from(spec.timeout_seconds).ok()
         && layers == wanted
-        && variables.into_iter().eq(&spec.variables);
+        && variables.into_iter().eq(&spec.variables)
+        && same_tags;
     match (same_code, same_configuration) {
         (true, true) => Change::Unchanged,
         (false, true) => Change::CodeUpdated,
@@ -213,6 +261,9 @@ async fn create(
         .timeout(i32::try_from(spec.timeout_seconds).unwrap_or(i32::MAX))
         .code(code)
         .tags(TOKEN_TAG, token);
+    for (key, value) in &spec.tags {
+        request = request.tags(key, value);
+    }
     if !spec.layers.is_empty() {
         request = request.set_layers(Some(layer_arns(spec)));
     }

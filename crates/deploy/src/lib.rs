@@ -27,7 +27,7 @@ pub use destination::{Credentials, Destination, Endpoint};
 pub use destroy::{Undone, destroy};
 pub use error::DeployError;
 pub use fetch::{FetchedFunction, fetch_function};
-pub use function::{FunctionSpec, check_function, ensure_function};
+pub use function::{FunctionSpec, TAG_PREFIX, check_function, ensure_function};
 pub use invoke::{ensure_log_group, invoke, log_group_exists};
 pub use journal::{JournalFile, JournalFileError, Stop};
 pub use layer::{LayerUpload, publish_layer, published_already};

@@ -215,6 +215,7 @@ async fn deploy(
         timeout_seconds: 3,
         layers: vec![arn],
         variables: BTreeMap::from([("MODE".to_owned(), "test".to_owned())]),
+        tags: BTreeMap::new(),
         zip,
         zip_size,
         zip_sha256,

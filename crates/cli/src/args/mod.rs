@@ -138,6 +138,10 @@ pub(crate) struct Up {
     /// An environment variable of the function; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
+    /// Give the function no network but its own loopback, to see that it needs none; on the local
+    /// cloud only.
+    #[arg(long)]
+    pub(crate) no_network: bool,
     /// ARN of a role for the function [default: one made for it].
     #[arg(long, value_name = "ARN")]
     pub(crate) role: Option<String>,

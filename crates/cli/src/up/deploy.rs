@@ -1,5 +1,7 @@
 //! The stages on the endpoint: publish, role, function, test run.
 
+use std::collections::BTreeMap;
+
 use layercake_core::{
     aws::{LayerVersionArn, RoleName},
     limits,
@@ -9,6 +11,7 @@ use layercake_deploy::{
     DeployError, Endpoint, FunctionSpec, JournalFile, JournalFileError, LayerUpload, check_function,
     check_role, ensure_function, ensure_log_group, ensure_role, invoke, publish_layer, role_name,
 };
+use layercake_local::NETWORK_TAG;
 
 use super::{build::Built, prepare::Wanted};
 use crate::{
@@ -75,11 +78,18 @@ fn spec(
         timeout_seconds: wanted.arguments.timeout,
         layers: layer.map(|(arn, _)| arn.clone()).into_iter().collect(),
         variables: wanted.variables.clone(),
+        tags: tags(wanted),
         zip: built.code.path.clone(),
         zip_size: built.code.size,
         zip_sha256: built.code.sha256,
         force_s3: wanted.arguments.via_s3,
     }
+}
+
+/// What the local cloud reads from a function's tags, since Lambda has no setting for it.
+fn tags(wanted: &Wanted) -> BTreeMap<String, String> {
+    let network = wanted.arguments.no_network.then(|| (NETWORK_TAG.to_owned(), "none".to_owned()));
+    network.into_iter().collect()
 }
 
 /// Looks at the names before anything is made under them.

@@ -67,6 +67,13 @@ pub(crate) fn prepare_with(
     settings: &Settings,
     interpreters: Interpreters,
 ) -> Result<Wanted, CommandError> {
+    if arguments.no_network && arguments.on == On::Aws {
+        return Err(CommandError::new(
+            Kind::Usage,
+            "--no-network is for the local cloud: on AWS a function's network is that of its VPC",
+            "leave --no-network out, or try the function with `--on local` first",
+        ));
+    }
     let event = event(&arguments.event)?;
     // Both may lie in the app's folder, and are no part of it.
     let without: Vec<_> =

@@ -217,7 +217,11 @@ def provisioned_concurrency():
         "RequestedProvisionedConcurrentExecutions": 3, "AllocatedProvisionedConcurrentExecutions": 0,
         "AvailableProvisionedConcurrentExecutions": 0, "Status": "IN_PROGRESS",
     }
+    until = time.monotonic() + 60
     got = lam.get_provisioned_concurrency_config(**where)
+    while got["Status"] == "IN_PROGRESS" and time.monotonic() < until:
+        time.sleep(0.02)
+        got = lam.get_provisioned_concurrency_config(**where)
     assert members(got) == {
         "RequestedProvisionedConcurrentExecutions": 3, "AllocatedProvisionedConcurrentExecutions": 3,
         "AvailableProvisionedConcurrentExecutions": 3, "Status": "READY", "LastModified": put["LastModified"],
