@@ -66,17 +66,10 @@ pub(super) enum Refusal {
 
 /// A connection on which a runtime waits for its next call.
 pub(super) trait Line: Send + Sync + std::fmt::Debug {
-    /// Sends a call without waiting: what could not be sent of it comes back, nothing where all went.
-    fn send(&self, delivery: &Delivery) -> Bytes;
-}
-
-/// What a question for a call comes to.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// The call; it is still to be sent.
-    Call(Delivery),
-    /// The end of one that was sent in part.
-    Rest(Bytes),
+    /// Sends a call without waiting for the runtime to read it.
+    fn send(self: Arc<Self>, delivery: &Delivery);
+    /// Whether a call went over it, and the connection's task has not noticed yet.
+    fn has_sent(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -87,8 +80,6 @@ struct State {
     /// Where a runtime waits. A call is sent there at once, which spares it the way through the task
     /// that serves the connection.
     waiting: Option<Arc<dyn Line>>,
-    /// What could not be sent there.
-    rest: Option<Bytes>,
     /// The request id that the runtime works on.
     current: Option<String>,
     /// Where the answer of the call goes, when its caller takes it piece by piece.
@@ -117,7 +108,6 @@ impl Exchange {
             generation: 0,
             offered: None,
             waiting: None,
-            rest: None,
             current: None,
             responder: None,
             streaming: None,
@@ -140,7 +130,7 @@ impl Exchange {
         let mut state = self.state();
         state.generation += 1;
         (state.offered, state.current, state.streaming, state.initialised) = (None, None, None, false);
-        (state.waiting, state.rest) = (None, None);
+        state.waiting = None;
         state.events = events;
         receiver
     }
@@ -160,15 +150,11 @@ impl Exchange {
         let mut state = self.state();
         let line = state.waiting.take().filter(|_| delivery.payload.len() <= AT_ONCE);
         if let Some(line) = line {
-            let rest = line.send(&delivery);
+            line.send(&delivery);
             state.current = Some(delivery.request_id);
-            if rest.is_empty() {
-                return;
-            }
-            state.rest = Some(rest);
-        } else {
-            state.offered = Some(delivery);
+            return;
         }
+        state.offered = Some(delivery);
         drop(state);
         self.offer.notify_one();
     }
@@ -198,9 +184,8 @@ impl Exchange {
         }
     }
 
-    /// `/next`: waits for a call, or for what is left to be sent of one. A call that went over the line
-    /// as a whole ends no waiting: the line knows of it.
-    pub(super) async fn next(&self, generation: u64, line: &Arc<dyn Line>) -> Result<Next, Refusal> {
+    /// `/next`: waits for a call. One that goes over the line itself ends no waiting: the line knows.
+    pub(super) async fn next(&self, generation: u64, line: &Arc<dyn Line>) -> Result<Delivery, Refusal> {
         {
             let mut state = self.state();
             if state.generation != generation || state.current.is_some() {
@@ -214,21 +199,26 @@ impl Exchange {
         }
         loop {
             let notified = self.offer.notified();
-            {
+            let has_sent = {
                 let mut state = self.state();
                 if state.generation != generation {
                     return Err(Refusal::InvalidStateTransition);
                 }
-                if let Some(rest) = state.rest.take() {
-                    return Ok(Next::Rest(rest));
-                }
-                if let Some(delivery) = state.offered.take() {
+                let has_sent = line.has_sent();
+                if !has_sent && let Some(delivery) = state.offered.take() {
                     state.current = Some(delivery.request_id.clone());
-                    return Ok(Next::Call(delivery));
+                    return Ok(delivery);
                 }
-                if state.current.is_none() {
+                if !has_sent && state.current.is_none() {
                     state.waiting = Some(Arc::clone(line));
                 }
+                has_sent
+            };
+            if has_sent {
+                // What the notice was about is for whoever asks next: a runtime may leave the
+                // connection that gave it one call open, and ask for another on a new one.
+                self.offer.notify_one();
+                return std::future::pending().await;
             }
             notified.await;
         }
@@ -329,33 +319,40 @@ mod tests {
         }
     }
 
-    /// A connection that can take no byte.
-    #[derive(Debug)]
-    struct Full;
+    /// A connection that takes everything.
+    #[derive(Debug, Default)]
+    struct Free(std::sync::atomic::AtomicBool);
 
-    impl Line for Full {
-        fn send(&self, delivery: &Delivery) -> Bytes {
-            delivery.request_id.clone().into()
+    impl Line for Free {
+        fn send(self: Arc<Self>, _: &Delivery) {
+            self.0.store(true, std::sync::atomic::Ordering::Release);
         }
-    }
 
-    pub(super) async fn next(exchange: &Exchange, generation: u64) -> Result<String, Refusal> {
-        let line: Arc<dyn Line> = Arc::new(Full);
-        match exchange.next(generation, &line).await? {
-            Next::Call(delivery) => Ok(delivery.request_id),
-            Next::Rest(rest) => Ok(format!("the rest of {}", String::from_utf8_lossy(&rest))),
+        fn has_sent(&self) -> bool {
+            self.0.load(std::sync::atomic::Ordering::Acquire)
         }
     }
 
     #[tokio::test]
-    async fn a_call_that_the_line_cannot_take_is_left_to_its_task() {
+    async fn a_connection_that_has_had_its_call_takes_no_other() {
         use futures::FutureExt as _;
         let (exchange, _events) = Exchange::new();
-        let mut waiting = Box::pin(next(&exchange, 0));
-        assert!((&mut waiting).now_or_never().is_none());
+        let line: Arc<dyn Line> = Arc::<Free>::default();
+        let mut first = Box::pin(exchange.next(0, &line));
+        assert!((&mut first).now_or_never().is_none());
         exchange.offer(delivery("a"));
-        assert_eq!(waiting.await.as_deref(), Ok("the rest of a"));
         assert_eq!(exchange.answer(0, "a", Some(Bytes::new())), Ok(()));
+        exchange.offer(delivery("b"));
+        assert!((&mut first).now_or_never().is_none(), "it waits on, or is given up");
+        assert_eq!(next(&exchange, 0).await.as_deref(), Ok("b"));
+    }
+
+    pub(in crate::sandbox::exchange) async fn next(
+        exchange: &Exchange,
+        generation: u64,
+    ) -> Result<String, Refusal> {
+        let line: Arc<dyn Line> = Arc::<Free>::default();
+        Ok(exchange.next(generation, &line).await?.request_id)
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{
-    exchange::{Delivery, Exchange, Line, Next, Refusal},
+    exchange::{Delivery, Exchange, Line, Refusal},
     extensions::{
         Extensions,
         api::{self, ExtensionHeaders, Route},
@@ -168,18 +168,33 @@ impl Wire {
         held.extend_from_slice(&bytes);
         held
     }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.writer.try_write(bytes) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writer.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Line for Wire {
-    fn send(&self, delivery: &Delivery) -> Bytes {
+    fn send(self: Arc<Self>, delivery: &Delivery) {
         let bytes = self.with_held(whole_call(delivery));
         // Before the runtime can answer.
         self.has_sent.store(true, Ordering::Release);
         let sent = self.writer.try_write(&bytes).unwrap_or(0);
         if sent < bytes.len() {
-            self.has_sent.store(false, Ordering::Release);
+            // Who does not read is waited for elsewhere; a connection that breaks is the runtime's affair.
+            tokio::spawn(async move { self.write_all(&bytes[sent..]).await });
         }
-        Bytes::from(bytes).slice(sent..)
+    }
+
+    fn has_sent(&self) -> bool {
+        self.has_sent.load(Ordering::Acquire)
     }
 }
 
@@ -336,8 +351,7 @@ impl Connection {
         let answered = match (head.method.as_str(), &path[..]) {
             ("GET", ["2018-06-01", "runtime", "invocation", "next"]) => {
                 return match self.next().await? {
-                    Some(Ok(Some(Next::Call(delivery)))) => self.deliver(delivery).await,
-                    Some(Ok(Some(Next::Rest(rest)))) => self.send_slice(&rest).await,
+                    Some(Ok(Some(delivery))) => self.deliver(delivery).await,
                     Some(Ok(None)) => Ok(()),
                     Some(Err(refusal)) => self.refuse(refusal).await,
                     None => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -414,7 +428,7 @@ impl Connection {
 
     /// Waits for a call, or for the runtime to go away; for nothing more when the call has been sent by
     /// somebody else.
-    async fn next(&mut self) -> io::Result<Option<Result<Option<Next>, Refusal>>> {
+    async fn next(&mut self) -> io::Result<Option<Result<Option<Delivery>, Refusal>>> {
         let call = self.connected.exchange.next(self.generation, &self.line);
         tokio::pin!(call);
         loop {
@@ -440,7 +454,7 @@ impl Connection {
             return self.send(whole_call(&delivery)).await;
         }
         self.send(call_head(&delivery)).await?;
-        self.send_slice(&delivery.payload).await
+        self.wire.write_all(&delivery.payload).await
     }
 
     /// Whether the next request for a call is here already.
@@ -456,21 +470,7 @@ impl Connection {
     }
 
     async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {
-        self.send_slice(&self.wire.with_held(bytes)).await
-    }
-
-    /// The same for bytes that nothing may stand before.
-    async fn send_slice(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.wire.writer.try_write(bytes) {
-                Ok(sent) => bytes = &bytes[sent..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wire.writer.writable().await?
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        self.wire.write_all(&self.wire.with_held(bytes)).await
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
