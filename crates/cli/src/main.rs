@@ -52,13 +52,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Half of the cores: the functions run on the same ones, and a thread that looks for work takes more
+/// from them than it gives (`cargo xtask bench invoke`).
+fn threads_of_the_local_cloud() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
 fn run(arguments: Arguments, ui: &Arc<Ui>) -> Result<ExitCode, CommandError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| CommandError {
-            kind: Kind::User,
-            error: Box::new(error),
-            hints: vec!["the system has no threads or files left for this process".to_owned()],
-        })?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if matches!(arguments.command, Command::Local(_)) {
+        builder.worker_threads(threads_of_the_local_cloud());
+    }
+    let runtime = builder.enable_all().build().map_err(|error| CommandError {
+        kind: Kind::User,
+        error: Box::new(error),
+        hints: vec!["the system has no threads or files left for this process".to_owned()],
+    })?;
     let common = arguments.common;
     let code = runtime.block_on(async {
         match arguments.command {
