@@ -201,3 +201,10 @@ pub(crate) fn python_of(runtime: &str) -> Result<PathBuf> {
     };
     found.or_else(in_path).with_context(|| format!("there is no {runtime} on this machine"))
 }
+
+/// A zip with `app.py` alone, made by Python.
+pub(crate) fn zipped(code: &str) -> Result<Vec<u8>> {
+    const PROGRAM: &str = "import io, sys, zipfile\nout = io.BytesIO()\nwith zipfile.ZipFile(out, 'w') as z:\n    z.writestr('app.py', sys.argv[1])\nsys.stdout.buffer.write(out.getvalue())";
+    let output = Command::new(crate::clients::find_python()?).args(["-c", PROGRAM, code]).output()?;
+    Ok(output.stdout)
+}

@@ -11,7 +11,6 @@ mod remains;
 use std::{
     fs,
     path::Path,
-    process::Command,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -24,8 +23,9 @@ use serde_json::{Value, json};
 
 use self::{handlers::Handler, remains::Remains};
 use crate::{
-    bench::{base64, expect, http::Connection, http::get, http::head, release_binary, server::Server},
-    clients::find_python,
+    bench::{
+        base64, expect, http::Connection, http::get, http::head, release_binary, server::Server, zipped,
+    },
     target,
 };
 
@@ -297,11 +297,4 @@ fn rested(server: &Server, data: &Path) -> Result<Remains> {
         ensure!(begun.elapsed() < PATIENCE, "environments do not go away: {seen:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-/// A zip with `app.py` alone, made by Python.
-fn zipped(code: &str) -> Result<Vec<u8>> {
-    const PROGRAM: &str = "import io, sys, zipfile\nout = io.BytesIO()\nwith zipfile.ZipFile(out, 'w') as z:\n    z.writestr('app.py', sys.argv[1])\nsys.stdout.buffer.write(out.getvalue())";
-    let output = Command::new(find_python()?).args(["-c", PROGRAM, code]).output()?;
-    Ok(output.stdout)
 }

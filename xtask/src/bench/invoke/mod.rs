@@ -22,8 +22,9 @@ use super::{
     http::{Connection, Load, get, head, load},
     met, release_binary,
     server::Server,
+    zipped,
 };
-use crate::{clients::find_python, target};
+use crate::target;
 
 /// The runtime that everything is measured on: the newest that the peers know.
 const RUNTIME: &str = "python3.11";
@@ -194,11 +195,4 @@ fn function(server: &Server, name: &str, code: &str, settings: &serde_json::Valu
     let mut request = head("POST", &format!("/2015-03-31/functions/{name}/invocations"), 2);
     request.extend(b"{}");
     Ok(request)
-}
-
-/// A zip with `app.py` alone, made by Python.
-fn zipped(code: &str) -> Result<Vec<u8>> {
-    const PROGRAM: &str = "import io, sys, zipfile\nout = io.BytesIO()\nwith zipfile.ZipFile(out, 'w') as z:\n    z.writestr('app.py', sys.argv[1])\nsys.stdout.buffer.write(out.getvalue())";
-    let output = std::process::Command::new(find_python()?).args(["-c", PROGRAM, code]).output()?;
-    Ok(output.stdout)
 }

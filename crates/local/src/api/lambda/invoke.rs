@@ -13,7 +13,7 @@ use super::{Answer, AwsError, Call, read_body};
 use crate::{
     api::answer,
     sandbox,
-    service::{Invoked, check_event, invoked_arn},
+    service::{FunctionRef, Invoked, check_event, invoked_arn},
 };
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct InvokeRequest {
 const REMAPPED_LENGTH: &str = "x-amzn-remapped-content-length";
 
 /// The event of a call, within the limit for its kind.
-pub(super) async fn event(call: &mut Call<'_>, kind: &str) -> Result<Bytes, AwsError> {
+async fn event(call: &mut Call<'_>, kind: &str) -> Result<Bytes, AwsError> {
     let limit = if kind == "Event" { limits::EVENT_PAYLOAD_BYTES } else { limits::SYNC_PAYLOAD_BYTES };
     let payload = read_body(call.take_body(), usize::try_from(limit).unwrap_or(usize::MAX))
         .await
@@ -67,14 +67,24 @@ pub(super) async fn invoke_async(mut call: Call<'_>) -> Result<Answer, AwsError>
     Ok(Answer::Empty(202))
 }
 
-pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
+/// A call as its request asks for it, checked and not made yet.
+pub(super) struct Asked {
+    /// `RequestResponse` where the request says nothing.
+    pub(super) kind: String,
+    pub(super) function: FunctionRef,
+    pub(super) event: sandbox::Call,
+    /// Whether the end of the log is wanted.
+    pub(super) wants_tail: bool,
+}
+
+/// Reads a request, and refuses what cannot be called.
+pub(super) async fn asked(call: &mut Call<'_>) -> Result<Asked, AwsError> {
     let request: InvokeRequest = call.input()?;
-    let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
-    let payload = event(&mut call, kind).await?;
+    let kind = request.invocation_type.unwrap_or_else(|| "RequestResponse".to_owned());
+    let payload = event(call, &kind).await?;
     let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.invocable(&call.scope, &function).await?;
     check_event(&payload)?;
-    let trace_id = trace_id(&call.headers);
     let event = sandbox::Call {
         request_id: call.request_id.to_owned(),
         payload,
@@ -84,9 +94,15 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
             Some(text) if kind != "Event" => Some(client_context(text)?),
             _ => None,
         },
-        trace_id: trace_id.clone(),
+        trace_id: trace_id(&call.headers),
     };
-    match kind {
+    Ok(Asked { kind, function, event, wants_tail: request.log_type.as_deref() == Some("Tail") })
+}
+
+pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
+    let Asked { kind, function, event, wants_tail } = asked(&mut call).await?;
+    let trace_id = event.trace_id.clone();
+    match kind.as_str() {
         "DryRun" => Ok(Answer::Empty(204)),
         "Event" => {
             call.api.cloud.accept_event(call.scope, function, event).await?;
@@ -101,7 +117,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
             if let Some(error) = &outcome.function_error {
                 set(&mut response, "x-amz-function-error", error);
             }
-            if request.log_type.as_deref() == Some("Tail") {
+            if wants_tail {
                 let tail = base64::engine::general_purpose::STANDARD.encode(outcome.log_tail());
                 set(&mut response, "x-amz-log-result", &tail);
             }
@@ -126,7 +142,7 @@ pub(super) fn set(response: &mut axum::response::Response, name: &'static str, v
 /// The longest client context, in base64 (FACTS.md §1).
 const CLIENT_CONTEXT_BYTES: usize = 3_583;
 
-pub(super) fn client_context(text: &str) -> Result<String, AwsError> {
+fn client_context(text: &str) -> Result<String, AwsError> {
     if text.len() > CLIENT_CONTEXT_BYTES {
         // The number is Lambda's; the words are ours, since no recording of Lambda's was found.
         return Err(AwsError::user(

@@ -5,50 +5,27 @@ use axum::body::Body;
 use base64::Engine as _;
 use bytes::Bytes;
 use futures::{Stream, stream};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     Answer, AwsError, Call, event_stream,
-    invoke::{client_context, event, set, trace_id},
+    invoke::{Asked, asked, set},
 };
 use crate::{
     api::answer,
-    sandbox::{self, Outcome, ResponseBody},
-    service::{InvokedStreaming, LambdaError, StreamedEnd, check_event, invoked_arn},
+    sandbox::{Outcome, ResponseBody},
+    service::{InvokedStreaming, LambdaError, StreamedEnd},
 };
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InvokeRequest {
-    function_name: String,
-    qualifier: Option<String>,
-    invocation_type: Option<String>,
-    log_type: Option<String>,
-    client_context: Option<String>,
-}
-
 pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
-    let request: InvokeRequest = call.input()?;
-    let kind = request.invocation_type.as_deref().unwrap_or("RequestResponse");
-    let payload = event(&mut call, kind).await?;
-    let function = call.function(&request.function_name, request.qualifier.as_deref())?;
-    call.api.cloud.invocable(&call.scope, &function).await?;
-    check_event(&payload)?;
-    let trace_id = trace_id(&call.headers);
-    let event = sandbox::Call {
-        request_id: call.request_id.to_owned(),
-        payload,
-        invoked_arn: invoked_arn(&call.scope, &function),
-        client_context: request.client_context.as_deref().map(client_context).transpose()?,
-        trace_id: trace_id.clone(),
-    };
+    let Asked { kind, function, event, wants_tail } = asked(&mut call).await?;
     if kind == "DryRun" {
         return Ok(Answer::Empty(204));
     }
+    let trace_id = event.trace_id.clone();
     let invoked = call.api.cloud.invoke_streaming(&call.scope, &function, event).await?;
     let version = invoked.version.clone();
-    let log = if request.log_type.as_deref() == Some("Tail") { Log::Tail } else { Log::None };
+    let log = if wants_tail { Log::Tail } else { Log::None };
     let body = Body::from_stream(messages(invoked, log));
     let mut response = answer(200, event_stream::CONTENT_TYPE, body, call.request_id);
     set(&mut response, "x-amz-executed-version", &version);
