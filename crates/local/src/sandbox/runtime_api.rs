@@ -144,6 +144,8 @@ async fn serve_connection(
         Connection { reader, wire, line, connected, extensions, generation, input: Vec::new(), start: 0 };
     let served = connection.run().await;
     connection.connected.exchange.stop_waiting(&connection.line);
+    // Who has asked and gone has its answer all the same.
+    let _ = connection.send(Vec::new()).await;
     served
 }
 
@@ -461,12 +463,7 @@ impl Connection {
     fn asks_again(&self) -> bool {
         let unread = &self.input[self.start..];
         unread.starts_with(b"GET /2018-06-01/runtime/invocation/next ")
-            && find(
-                unread, b"
-
-",
-            )
-            .is_some()
+            && find(unread, b"\r\n\r\n").is_some()
     }
 
     async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {

@@ -2,7 +2,10 @@
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{super::extensions::FunctionIdentity, *};
+use super::{
+    super::{exchange::RuntimeEvent, extensions::FunctionIdentity},
+    *,
+};
 
 /// Those of a function, none of which has registered.
 pub(super) fn extensions_of(exchange: &Exchange) -> Arc<Extensions> {
@@ -15,24 +18,32 @@ pub(super) fn extensions_of(exchange: &Exchange) -> Arc<Extensions> {
     Arc::new(Extensions::new(function, exchange.events()))
 }
 
-/// Sends bytes to the API of an environment that has one call waiting, and gives back what
-/// the API said until it closed.
-async fn check(request: &[u8]) -> String {
-    let (exchange, mut events) = Exchange::new();
-    exchange.offer(Delivery {
-        request_id: "id-1".into(),
+fn call(id: &str) -> Delivery {
+    Delivery {
+        request_id: id.into(),
         payload: Bytes::from_static(b"{\"a\":1}"),
         invoked_arn: "arn:f".into(),
         client_context: Some("{\n\"custom\":{}}".into()),
         trace_id: "Root=1".into(),
         deadline_ms: 17,
-    });
+    }
+}
+
+/// A connection to the API of an environment.
+async fn connected(exchange: &Arc<Exchange>) -> (tokio::task::JoinHandle<()>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let exchange = Arc::new(exchange);
-    let extensions = extensions_of(&exchange);
-    let server = tokio::spawn(serve(listener, exchange, extensions, Admission::Everybody));
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let extensions = extensions_of(exchange);
+    let server = tokio::spawn(serve(listener, Arc::clone(exchange), extensions, Admission::Everybody));
+    (server, TcpStream::connect(address).await.expect("a connection"))
+}
+
+/// Sends bytes to the API of an environment that has one call waiting, and gives back what
+/// the API said until it closed.
+async fn check(request: &[u8]) -> String {
+    let (exchange, mut events) = Exchange::new();
+    exchange.offer(call("id-1"));
+    let (server, mut stream) = connected(&Arc::new(exchange)).await;
     stream.write_all(request).await.expect("written");
     stream.shutdown().await.expect("shut down");
     let mut answer = String::new();
@@ -67,6 +78,40 @@ async fn a_call_and_its_answer() {
     [Asked]
     [Answered(b"ok")]
     "#);
+}
+
+#[tokio::test]
+async fn what_is_said_to_an_answer_travels_with_the_next_call() {
+    let (exchange, mut events) = Exchange::new();
+    let exchange = Arc::new(exchange);
+    let (server, mut stream) = connected(&exchange).await;
+    let asks = format!(
+        "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nContent-Length: 2\r\n\r\nok{NEXT}"
+    );
+    let mut buffer = [0; 4096];
+    stream.write_all(NEXT.as_bytes()).await.expect("written");
+    exchange.offer(call("id-1"));
+    stream.read(&mut buffer).await.expect("a call");
+    stream.write_all(asks.as_bytes()).await.expect("written");
+    while !matches!(events.recv().await, Some(RuntimeEvent::Answered(_))) {}
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let early = stream.try_read(&mut buffer);
+    assert!(early.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+    exchange.offer(call("id-2"));
+    let count = stream.read(&mut buffer).await.expect("an answer and a call");
+    let said = String::from_utf8_lossy(&buffer[..count]);
+    assert!(said.starts_with("HTTP/1.1 202 Accepted\r\n"), "{said}");
+    assert!(said.ends_with("\r\n\r\n{\"a\":1}"), "{said}");
+    server.abort();
+}
+
+#[tokio::test]
+async fn who_asks_again_and_goes_is_told_of_its_answer() {
+    let answer = "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\nContent-Length: 2\r\n\r\nok";
+    let said = check(format!("{NEXT}{answer}{NEXT}").as_bytes()).await;
+    assert!(said.ends_with("{\"status\":\"OK\"}\n[Asked]\n[Answered(b\"ok\")]\n"), "{said}");
 }
 
 #[tokio::test]
