@@ -19,8 +19,14 @@ _VERSION = "3.%d" % sys.version_info[1]
 _NBSP = u"\u00a0"
 _PREFIX = b"/2018-06-01/runtime/"
 _NEXT = b"GET " + _PREFIX + b"invocation/next HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+    b'{"status":"OK"}\n'
+)
 _JSON_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _request_id = None
+# What every context says of the function.
+_function = ()
 
 
 class Fault(Exception):
@@ -62,33 +68,47 @@ def from_json(body):
     return json.loads(body.decode("utf-8"))
 
 
+# Numbers that the encoder has no way to write, by the markers that stand for them.
+_raw = {}
+# What the encoder works on, by which it knows an object that holds itself.
+_open = {}
+
+
+def _default(other):
+    kind = type(other).__name__
+    if kind == "Decimal":
+        if other.is_nan():
+            return float("nan")
+        marker = "%s:%d" % (os.urandom(16).hex(), len(_raw))
+        _raw['"' + marker + '"'] = str(other)
+        return marker
+    if isinstance(other, bytes):
+        return other.decode("utf-8")
+    raise TypeError("Object of type %s is not JSON serializable" % kind)
+
+
+def _encoder():
+    escape = _json.encode_basestring_ascii if _ENSURE_ASCII else _json.encode_basestring
+    return _json.make_encoder(_open, _default, escape, None, ": ", ", ", False, False, True)
+
+
+_encode = _json and _encoder()
+
+
 def to_json(value):
-    raw = {}
+    try:
+        if _encode is not None:
+            text = "".join(_encode(value, 0))
+        else:
+            import json
 
-    def default(other):
-        kind = type(other).__name__
-        if kind == "Decimal":
-            if other.is_nan():
-                return float("nan")
-            # The encoder has no way to give a number's text, so a marker stands for it.
-            marker = "%s:%d" % (os.urandom(16).hex(), len(raw))
-            raw['"' + marker + '"'] = str(other)
-            return marker
-        if isinstance(other, bytes):
-            return other.decode("utf-8")
-        raise TypeError("Object of type %s is not JSON serializable" % kind)
-
-    if _json is not None:
-        escape = _json.encode_basestring_ascii if _ENSURE_ASCII else _json.encode_basestring
-        encode = _json.make_encoder({}, default, escape, None, ": ", ", ", False, False, True)
-        text = "".join(encode(value, 0))
-    else:
-        import json
-
-        text = json.dumps(value, default=default, ensure_ascii=_ENSURE_ASCII)
-    for marker in raw:
-        text = text.replace(marker, raw[marker])
-    return text
+            text = json.dumps(value, default=_default, ensure_ascii=_ENSURE_ASCII)
+        for marker in _raw:
+            text = text.replace(marker, _raw[marker])
+        return text
+    finally:
+        _open.clear()
+        _raw.clear()
 
 
 # The Runtime API, over one connection that is kept.
@@ -105,24 +125,25 @@ class Connection(object):
     def send(self, data):
         self.socket.sendall(data)
 
+    def read(self, most=65536):
+        data = self.socket.recv(most)
+        if not data:
+            os._exit(0)  # The platform is gone, so nobody waits for this process.
+        return data
+
     def receive(self):
         """The status and headers of the next response, and its body."""
-        buffer = self.buffer
+        buffer = self.buffer or self.read()
         while True:
             end = buffer.find(b"\r\n\r\n")
             if end >= 0:
                 break
-            data = self.socket.recv(65536)
-            if not data:
-                os._exit(0)  # The platform is gone, so nobody waits for this process.
-            buffer += data
-        lines = buffer[:end].decode("latin-1").split("\r\n")
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(": ")
-            headers[name.lower()] = value
+            buffer += self.read()
+        # Only this server is spoken to: a line is "Name: value", and a name is written in one way.
+        status, _, lines = buffer[:end].decode("latin-1").partition("\r\n")
+        headers = dict([line.split(": ", 1) for line in lines.split("\r\n")])
         start = end + 4
-        length = int(headers.get("content-length", 0))
+        length = int(headers["Content-Length"])
         missing = start + length - len(buffer)
         if missing <= 0:
             body = buffer[start : start + length]
@@ -130,14 +151,21 @@ class Connection(object):
         else:
             parts = [buffer[start:]]
             while missing > 0:
-                data = self.socket.recv(min(missing, 1048576))
-                if not data:
-                    os._exit(0)
+                data = self.read(min(missing, 1048576))
                 parts.append(data)
                 missing -= len(data)
             body = b"".join(parts)
             self.buffer = b""
-        return lines[0][9:12], headers, body
+        return status[9:12], headers, body
+
+    def accepted(self):
+        """Reads the answer to what was posted, which most often comes together with the next call."""
+        buffer = self.buffer or self.read()
+        self.buffer = buffer
+        if buffer.startswith(_ACCEPTED):
+            self.buffer = buffer[len(_ACCEPTED) :]
+        else:
+            self.receive()
 
 
 def _post(path, body, content_type, extra=b""):
@@ -355,6 +383,10 @@ class _Fields(object):
 class CognitoIdentity(_Fields):
     __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
 
+    def __init__(self, values):
+        self.cognito_identity_id = values.get("cognitoIdentityId")
+        self.cognito_identity_pool_id = values.get("cognitoIdentityPoolId")
+
 
 class Client(_Fields):
     __slots__ = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
@@ -364,8 +396,7 @@ class ClientContext(_Fields):
     __slots__ = ("custom", "env", "client")
 
 
-def _parse_header(headers, name, what):
-    text = headers.get(name)
+def _parse_header(text, what):
     if not text:
         return None
     try:
@@ -377,17 +408,19 @@ def _parse_header(headers, name, what):
 
 class LambdaContext(object):
     def __init__(self, headers):
-        environ = os.environ
-        client = _parse_header(headers, "lambda-runtime-client-context", "Client Context")
-        identity = _parse_header(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
-        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
-        self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.function_name = environ.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.memory_limit_in_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.function_version = environ.get("AWS_LAMBDA_FUNCTION_VERSION")
-        self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
-        self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
+        get = headers.get
+        client = _parse_header(get("Lambda-Runtime-Client-Context"), "Client Context")
+        identity = _parse_header(get("Lambda-Runtime-Cognito-Identity"), "Cognito Identity")
+        self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        (
+            self.log_group_name,
+            self.log_stream_name,
+            self.function_name,
+            self.memory_limit_in_mb,
+            self.function_version,
+        ) = _function
+        self.invoked_function_arn = get("Lambda-Runtime-Invoked-Function-Arn")
+        self.tenant_id = get("Lambda-Runtime-Aws-Tenant-Id")
         self._w3c_fields = {}
         self.client_context = None
         if client is not None:
@@ -399,13 +432,8 @@ class LambdaContext(object):
             self.client_context = ClientContext(client)
             if self.client_context.client is not None:
                 self.client_context.client = Client(self.client_context.client)
-        self.identity = CognitoIdentity(
-            {
-                "cognito_identity_id": identity.get("cognitoIdentityId"),
-                "cognito_identity_pool_id": identity.get("cognitoIdentityPoolId"),
-            }
-        )
-        self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms", 0))
+        self.identity = CognitoIdentity(identity or {})
+        self._epoch_deadline_time_in_ms = int(get("Lambda-Runtime-Deadline-Ms", 0))
 
     def get_remaining_time_in_millis(self):
         return max(0, self._epoch_deadline_time_in_ms - int(_time() * 1000))
@@ -426,6 +454,12 @@ class LambdaContext(object):
 
 
 # Start-up.
+
+
+def know_function(environ):
+    global _function
+    names = "LOG_GROUP_NAME LOG_STREAM_NAME FUNCTION_NAME FUNCTION_MEMORY_SIZE FUNCTION_VERSION"
+    _function = tuple([environ.get("AWS_LAMBDA_" + name) for name in names.split()])
 
 
 def set_up_streams():
@@ -514,7 +548,7 @@ def load_handler(handler):
 
 def call_handler(handler, headers, body):
     """The request that answers one invocation."""
-    path = b"invocation/" + headers["lambda-runtime-aws-request-id"].encode("latin-1")
+    path = b"invocation/" + _request_id.encode("latin-1")
     try:
         context = LambdaContext(headers)
         try:
@@ -545,6 +579,7 @@ def main():
         environ.pop("LC_CTYPE", None)
     task = environ.get("LAMBDA_TASK_ROOT", "/var/task")
     opt = environ.pop("_LAYERCAKE_OPT", "/opt")
+    know_function(environ)
     set_up_streams()
     set_up_builtins()
     set_up_path(task, opt)
@@ -563,7 +598,7 @@ def main():
         _flush()
         text = to_json(error).encode("utf-8", "backslashreplace")
         connection.send(_post(b"init/error", text, b"application/json", _error_type_header(error)))
-        connection.receive()
+        connection.accepted()
         sys.exit(1)
 
     _flush()
@@ -572,8 +607,8 @@ def main():
         status, headers, body = connection.receive()
         if status != "200":
             sys.exit("the Runtime API answered %s to /next" % status)
-        _request_id = headers["lambda-runtime-aws-request-id"]
-        trace = headers.get("lambda-runtime-trace-id")
+        _request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        trace = headers.get("Lambda-Runtime-Trace-Id")
         if trace is not None:
             environ["_X_AMZN_TRACE_ID"] = trace
         else:
@@ -583,7 +618,7 @@ def main():
         _flush()
         # The answer and the question for the next call travel together: one write, one wake-up.
         connection.send(request + _NEXT)
-        connection.receive()
+        connection.accepted()
 
 
 if __name__ == "__main__":
