@@ -177,6 +177,11 @@ impl Cell {
         }
     }
 
+    /// The most memory that all of it has held, in bytes, where the kernel keeps count.
+    pub(super) fn peak_bytes(&self) -> Option<u64> {
+        self.group.as_ref()?.peak_bytes()
+    }
+
     /// Makes every process stand still, or go on.
     pub(super) fn freeze(&self, still: bool) {
         if let Some(group) = &self.group {

@@ -99,6 +99,11 @@ impl Cell {
         own_kb > u64::from(memory_mb) << 10
     }
 
+    /// Nobody counts.
+    pub(super) fn peak_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Nothing can.
     pub(super) fn freeze(&self, _still: bool) {}
 

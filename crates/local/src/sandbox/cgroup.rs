@@ -66,6 +66,8 @@ pub(super) struct Group {
     folders: Vec<Utf8PathBuf>,
     memory: Option<(Utf8PathBuf, u8)>,
     freezer: Option<Utf8PathBuf>,
+    /// The most memory that the group has held; kept open, since it is read after calls.
+    peak: Option<File>,
     memory_bytes: u64,
     /// How often the kernel has ended somebody, as far as that has been asked.
     kills_seen: AtomicU64,
@@ -133,7 +135,8 @@ impl Groups {
         let name = format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
         let memory_bytes = u64::from(limits.memory_mb) << 20;
         let kills_seen = AtomicU64::new(0);
-        let mut group = Group { folders: Vec::new(), memory: None, freezer: None, memory_bytes, kills_seen };
+        let mut group =
+            Group { folders: Vec::new(), memory: None, freezer: None, peak: None, memory_bytes, kills_seen };
         for tree in [&self.memory, &self.cpu, &self.processes, &self.freezer].into_iter().flatten() {
             let folder = tree.parent.join(&name);
             if !group.folders.contains(&folder) {
@@ -151,6 +154,9 @@ impl Groups {
             } else {
                 put(&folder, "memory.limit_in_bytes", most)?;
             }
+            let peak = if tree.version == 2 { "memory.peak" } else { "memory.max_usage_in_bytes" };
+            // Version 2 has it since Linux 5.19.
+            group.peak = File::open(folder.join(peak)).ok();
             group.memory = Some((folder, tree.version));
         }
         if let Some(tree) = &self.cpu {
@@ -222,6 +228,15 @@ impl Group {
     pub(super) fn own_bytes(&self) -> Option<u64> {
         let (folder, version) = self.memory.as_ref()?;
         field(folder, "memory.stat", if *version == 2 { "anon" } else { "total_rss" })
+    }
+
+    /// The most memory that the group has held, files and `/tmp` among it, in bytes: as long as it is
+    /// what it was, no process has held more than before.
+    pub(super) fn peak_bytes(&self) -> Option<u64> {
+        use std::os::unix::fs::FileExt as _;
+        let mut text = [0; 24];
+        let count = self.peak.as_ref()?.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
     }
 
     /// The setting in bytes.
@@ -359,6 +374,7 @@ mod tests {
         assert_eq!(group.doors().expect("open").len(), folders.len());
         if groups.limit_memory() {
             assert_eq!(group.own_bytes(), Some(0));
+            assert!(group.peak.is_none() || group.peak_bytes() == Some(0));
             assert!(!group.has_killed());
         }
         drop(group);

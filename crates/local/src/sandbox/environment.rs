@@ -39,6 +39,10 @@ const PROVISIONED_INIT_TIMEOUT: Duration = Duration::from_secs(130);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call's memory is looked at while it runs.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+/// The most that a pipe holds, in bytes (pipe(7)).
+const PIPE_BYTES: usize = 1 << 20;
+/// How much output is read at once, in bytes.
+const OUTPUT_BYTES: usize = 16_384;
 /// A call as short as this cannot have touched much memory, so a recent figure will do.
 const SHORT_CALL: Duration = Duration::from_millis(2);
 
@@ -65,6 +69,8 @@ pub(super) struct Environment {
     running: u32,
     entrypoint: Entrypoint,
     output: pipe::Receiver,
+    /// Where output is read into; here, and not in the futures that read, which would be as large.
+    buffer: Box<[u8]>,
     /// Nobody can print any more: the pipe would be ready, and empty, for ever.
     output_ended: bool,
     exchange: Arc<Exchange>,
@@ -85,6 +91,8 @@ pub(super) struct Environment {
     peak_kb: u64,
     /// What the processes held of their own when they were measured last.
     own_kb: u64,
+    /// What the kernel said of the most that all of it had held, then.
+    group_peak: Option<u64>,
     measured: Option<Instant>,
     /// Its processes stand still.
     frozen: bool,
@@ -108,7 +116,7 @@ impl Environment {
         host: &Arc<Host>,
         spec: Arc<EnvironmentSpec>,
         initialization: Initialization,
-    ) -> Result<Self, SandboxError> {
+    ) -> Result<Box<Self>, SandboxError> {
         let log_stream: Arc<str> = log_stream(&spec.version).into();
         let Furnished { cell, entrypoint, outputs, listener, extensions: external } =
             host.cell(Arc::clone(&spec), log_stream.to_string(), initialization).await?;
@@ -123,7 +131,7 @@ impl Environment {
         let telemetry = &extensions.telemetry;
         let read = |pipe| ExtensionOutput::read(pipe, Log::of_extensions(Arc::clone(telemetry)));
         let extension_output = outputs.extensions.map(read);
-        Ok(Self {
+        Ok(Box::new(Self {
             host: Arc::clone(host),
             spec,
             initialization,
@@ -131,6 +139,7 @@ impl Environment {
             running: 0,
             entrypoint,
             output: outputs.runtime,
+            buffer: vec![0; OUTPUT_BYTES].into(),
             output_ended: false,
             exchange,
             events,
@@ -145,10 +154,11 @@ impl Environment {
             phase: Phase::Fresh,
             peak_kb: 0,
             own_kb: 0,
+            group_peak: None,
             measured: None,
             frozen: false,
             bell: Box::pin(tokio::time::sleep(SAMPLE_EVERY)),
-        })
+        }))
     }
 
     /// Whether a waiting runtime has died meanwhile.
@@ -190,7 +200,8 @@ impl Environment {
         self.exchange.end_stream();
     }
 
-    /// Runs one call.
+    /// Runs one call. What only happens around a start, a failure or an end is boxed: the future of a
+    /// warm call is made for each of them, and is as large as all that it may come to.
     pub(super) async fn run(&mut self, call: Call) -> Result<Outcome, SandboxError> {
         self.freeze(false);
         let mut log = self.log();
@@ -199,15 +210,15 @@ impl Environment {
             Phase::Fresh => {
                 let begun = Instant::now();
                 let longest = self.host.init_timeout(&self.spec);
-                if self.initialise_first(longest, &mut log).await?.is_ok() {
+                if Box::pin(self.initialise_first(longest, &mut log)).await?.is_ok() {
                     init_ms = Some(milliseconds(begun.elapsed()));
                 }
             }
             Phase::Starting | Phase::Ready | Phase::Stopped => {}
         }
 
-        // What is in the pipes now was printed between two calls.
-        self.drain(&mut log);
+        // What is in the pipes now was printed between two calls, and tokio has had the time to know.
+        self.take_known(&mut log);
         self.take_extension_lines(&mut log);
         log.begin_call();
         let begun = Instant::now();
@@ -216,8 +227,9 @@ impl Environment {
         let deadline_ms = now_ms().saturating_add(timeout_ms);
         let mut answer = None;
         if matches!(self.phase, Phase::Stopped) {
-            let result = self.initialise(deadline, InitPhase::Invoke, &mut log).await?;
-            self.init_ended(result.as_ref().err(), begun.elapsed(), InitPhase::Invoke, &mut log).await?;
+            let result = Box::pin(self.initialise(deadline, InitPhase::Invoke, &mut log)).await?;
+            let (failure, took) = (result.as_ref().err(), begun.elapsed());
+            Box::pin(self.init_ended(failure, took, InitPhase::Invoke, &mut log)).await?;
             answer = result.err().map(Answer::Failure);
         }
         let tracing = Tracing::of(&call.trace_id);
@@ -247,7 +259,7 @@ impl Environment {
         };
         let duration = begun.elapsed();
         self.drain(&mut log);
-        if duration > SHORT_CALL || self.measured.is_none_or(|measured| measured.elapsed() > SAMPLE_EVERY) {
+        if self.may_have_grown(duration) {
             self.measure();
         }
         let verdict = self.judge(answer, &request_id, &mut log);
@@ -362,7 +374,7 @@ impl Environment {
                     // Most often because the runtime has died, which is the better news.
                     StreamEnd::Truncated => {
                         let soon = (Instant::now() + DRAIN_TIMEOUT).min(deadline);
-                        match self.watch(soon, log).await? {
+                        match Box::pin(self.watch(soon, log)).await? {
                             Happened::Exited(exit) => self.exited(exit),
                             Happened::OutOfMemory => Failure::OutOfMemory,
                             _ => return Ok(Answer::Truncated),
@@ -382,7 +394,7 @@ impl Environment {
                 // Nobody who waits for memory can be told anything.
                 self.measure();
                 self.kill_all(self.running);
-                self.shut_down(ShutdownReason::Failure, log).await?;
+                Box::pin(self.shut_down(ShutdownReason::Failure, log)).await?;
             }
             if matches!(failure, Failure::TimedOut) {
                 // A caller that reads slowly must not hold the runtime's connection now.
@@ -390,7 +402,7 @@ impl Environment {
                 self.measure();
                 // Extensions are told, and have time, when the caller has the answer.
                 if !self.extended {
-                    self.shut_down(ShutdownReason::Timeout, log).await?;
+                    Box::pin(self.shut_down(ShutdownReason::Timeout, log)).await?;
                 }
             }
             return Ok(Answer::Failure(failure));
@@ -399,7 +411,6 @@ impl Environment {
 
     /// The next thing that matters, while the output is read all the time.
     async fn watch(&mut self, deadline: Instant, log: &mut Log) -> Result<Happened, SandboxError> {
-        let mut buffer = [0u8; 16_384];
         if deadline < self.bell.deadline() {
             self.bell.as_mut().reset(deadline);
         }
@@ -421,8 +432,8 @@ impl Environment {
                     self.bell.as_mut().reset(deadline.min(now + SAMPLE_EVERY));
                 }
                 readable = self.output.readable(), if !self.output_ended => match readable {
-                    Ok(()) => if let Ok(count) = self.output.try_read(&mut buffer) {
-                        log.output(&buffer[..count]);
+                    Ok(()) => if let Ok(count) = self.output.try_read(&mut self.buffer) {
+                        log.output(&self.buffer[..count]);
                         self.output_ended = count == 0;
                     },
                     Err(_) => self.output_ended = true,
@@ -443,7 +454,7 @@ impl Environment {
                         return Ok(Happened::Extension(self.extensions.launch_failed(program, &source)));
                     }
                     CellEvent::Exited { program: RUNTIME, exit, peak_kb } => {
-                        return Ok(self.runtime_ended(exit, peak_kb, log).await);
+                        return Ok(Box::pin(self.runtime_ended(exit, peak_kb, log)).await);
                     }
                     CellEvent::Exited { program, exit, .. } => {
                         self.ended(program);
@@ -451,7 +462,7 @@ impl Environment {
                     }
                     CellEvent::Gone => {
                         self.running = 0;
-                        return Ok(self.runtime_ended(KILLED, 0, log).await);
+                        return Ok(Box::pin(self.runtime_ended(KILLED, 0, log)).await);
                     }
                 },
             }
@@ -521,27 +532,48 @@ impl Environment {
         self.running & (1 << program) != 0
     }
 
+    /// Reads what is known to be in the output pipe, which asks the kernel nothing where nothing is.
+    fn take_known(&mut self, log: &mut Log) {
+        let mut read = 0;
+        while read < PIPE_BYTES
+            && let Ok(count @ 1..) = self.output.try_read(&mut self.buffer)
+        {
+            log.output(&self.buffer[..count]);
+            read += count;
+        }
+    }
+
     /// Reads everything that is in the output pipe now, and no more: all that was printed before
     /// an answer came is in it, and a background thread may print without end.
     fn drain(&mut self, log: &mut Log) {
-        const PIPE: usize = 1 << 20;
-        let mut buffer = [0u8; 16_384];
         let mut read = 0;
-        while read < PIPE {
+        while read < PIPE_BYTES {
             // Asked of the kernel itself: tokio tries only what it knows to be readable, and may learn
             // of an answer before it learns of what was printed earlier.
-            match nix::unistd::read(&self.output, &mut buffer) {
+            match nix::unistd::read(&self.output, &mut self.buffer) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => {
-                    log.output(&buffer[..count]);
+                    log.output(&self.buffer[..count]);
                     read += count;
                 }
             }
         }
     }
 
+    /// Whether a call that has taken so long may have held more memory than was measured last. To
+    /// measure costs as much as all the rest of a call.
+    fn may_have_grown(&self, duration: Duration) -> bool {
+        if self.measured.is_none_or(|measured| measured.elapsed() > SAMPLE_EVERY) {
+            return true;
+        }
+        let group_peak = || self.cell.peak_bytes();
+        duration > SHORT_CALL && group_peak().is_none_or(|peak| self.group_peak != Some(peak))
+    }
+
     fn measure(&mut self) {
         self.measured = Some(Instant::now());
+        // Before the processes are looked at: what they take meanwhile is for the next look.
+        self.group_peak = self.cell.peak_bytes();
         let usage = memory::usage(self.cell.keeper()).unwrap_or_default();
         self.peak_kb = self.peak_kb.max(usage.peak_kb);
         self.own_kb = usage.own_kb;

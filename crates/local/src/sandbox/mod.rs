@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use camino::Utf8PathBuf;
+use futures::future::BoxFuture;
 use layercake_core::{
     Hint,
     aws::{AccountId, FunctionName, Region},
@@ -460,17 +461,17 @@ impl Shared {
         let mut environment = match acquired {
             Acquired::Warm(mut environment) => {
                 if environment.has_died() {
-                    environment.end().await;
-                    Environment::start(&self.host, spec, Initialization::OnDemand).await?
+                    Box::pin(environment.end()).await;
+                    self.start(spec).await?
                 } else {
                     environment
                 }
             }
             Acquired::Start { evicted } => {
                 if let Some(evicted) = evicted {
-                    evicted.end().await;
+                    Box::pin(evicted.end()).await;
                 }
-                Environment::start(&self.host, spec, Initialization::OnDemand).await?
+                self.start(spec).await?
             }
         };
         let streams = responder.is_some();
@@ -487,18 +488,24 @@ impl Shared {
             environment.end_stream();
         }
         if result.is_err() {
-            environment.end().await;
+            Box::pin(environment.end()).await;
         } else if environment.is_unsettled() {
             let (shared, number) = (Arc::clone(self), lease.keep());
             tokio::spawn(async move { shared.settle(number, environment).await });
         } else if let Some(environment) = lease.give_back(environment) {
-            environment.end().await;
+            Box::pin(environment.end()).await;
         }
         result
     }
 
+    /// A new environment for a call. What is rare is boxed: a warm call is not to be as large as a cold
+    /// one, since it is moved about on its way.
+    fn start(&self, spec: Arc<EnvironmentSpec>) -> BoxFuture<'_, Result<Box<Environment>, SandboxError>> {
+        Box::pin(Environment::start(&self.host, spec, Initialization::OnDemand))
+    }
+
     /// Lets the extensions of an environment finish their work on a call that has been answered.
-    async fn settle(&self, number: u64, mut environment: Environment) {
+    async fn settle(&self, number: u64, mut environment: Box<Environment>) {
         let mut lease = self.pool.lease(number);
         let mut stop = self.stop.subscribe();
         let settled = tokio::select! {
@@ -513,11 +520,11 @@ impl Shared {
     }
 
     /// Ends environments, all the way even when nobody waits for it any more.
-    async fn end(self: &Arc<Self>, environments: Vec<Environment>) {
+    async fn end(self: &Arc<Self>, environments: Vec<Box<Environment>>) {
         let shared = Arc::clone(self);
         let ending = tokio::spawn(async move {
             let _leaving = shared.pool.leaving(environments.len());
-            futures::future::join_all(environments.into_iter().map(Environment::end)).await;
+            futures::future::join_all(environments.into_iter().map(|environment| environment.end())).await;
         });
         // A task that panicked has given the places back all the same.
         let _ = ending.await;

@@ -36,7 +36,7 @@ impl Key {
 
 #[derive(Debug)]
 struct Idle {
-    environment: Environment,
+    environment: Box<Environment>,
     since: Instant,
 }
 
@@ -51,6 +51,8 @@ struct State {
     floors: HashMap<Key, usize>,
     /// Environments that exist, busy ones and those being started or ended among them.
     alive: usize,
+    /// How many calls wait for one.
+    waiting: usize,
     closed: bool,
     /// Somebody will look for idle environments that move.
     watched: bool,
@@ -69,7 +71,10 @@ struct Leased {
 #[derive(Debug)]
 pub(super) struct Pool {
     state: Mutex<State>,
+    /// Told once for each environment or place that becomes free: who has waited longest comes first.
     freed: Notify,
+    /// Told when no environment exists any more.
+    emptied: Notify,
     /// Told when something is idle and moves.
     rested: Arc<Notify>,
     most: NonZeroUsize,
@@ -84,6 +89,22 @@ pub(super) struct Lease<'a> {
     returned: bool,
 }
 
+/// A call that waits, until this is dropped.
+struct Waiting<'a>(&'a Pool);
+
+impl<'a> Waiting<'a> {
+    fn of(pool: &'a Pool) -> Self {
+        pool.state().waiting += 1;
+        Self(pool)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
 /// Environments on their way out. They keep their places until this is dropped.
 #[derive(Debug)]
 pub(super) struct Leaving<'a> {
@@ -94,9 +115,9 @@ pub(super) struct Leaving<'a> {
 /// What a call gets.
 pub(super) enum Acquired {
     /// An environment that has run before.
-    Warm(Environment),
+    Warm(Box<Environment>),
     /// The right to start one, after ending this one where the machine is full.
-    Start { evicted: Option<Environment> },
+    Start { evicted: Option<Box<Environment>> },
 }
 
 impl State {
@@ -104,6 +125,11 @@ impl State {
         self.next_lease += 1;
         self.leased.insert(self.next_lease, Leased { key: key.clone(), retired: false, starting });
         self.next_lease
+    }
+
+    /// How many calls could have an environment now: one that is idle, or a place for a new one.
+    fn free(&self, most: NonZeroUsize) -> usize {
+        self.idle.values().map(Vec::len).sum::<usize>() + most.get().saturating_sub(self.alive)
     }
 
     /// How many environments of a key are in use.
@@ -128,7 +154,14 @@ impl State {
 
 impl Pool {
     pub(super) fn new(most: NonZeroUsize, patience: Duration) -> Self {
-        Self { state: Mutex::default(), freed: Notify::new(), rested: Arc::default(), most, patience }
+        Self {
+            state: Mutex::default(),
+            freed: Notify::new(),
+            emptied: Notify::new(),
+            rested: Arc::default(),
+            most,
+            patience,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,22 +170,44 @@ impl Pool {
 
     /// An idle environment, or room for a new one; waits while the machine is full.
     pub(super) async fn acquire(&self, key: Key) -> Result<(Lease<'_>, Acquired), SandboxError> {
+        let acquired = {
+            let mut state = self.state();
+            // What is free while others wait is theirs.
+            if state.waiting == 0 { self.take(&mut state, &key)? } else { None }
+        };
+        let (acquired, number) = match acquired {
+            Some(acquired) => acquired,
+            None => Box::pin(self.wait(&key)).await?,
+        };
+        Ok((Lease { pool: self, number, returned: false }, acquired))
+    }
+
+    /// Queues up.
+    async fn wait(&self, key: &Key) -> Result<(Acquired, u64), SandboxError> {
         let deadline = tokio::time::Instant::now() + self.patience;
+        let _waiting = Waiting::of(self);
+        let mut is_next = false;
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some((acquired, number)) = self.try_acquire(&key)? {
-                return Ok((Lease { pool: self, number, returned: false }, acquired));
+            {
+                let mut state = self.state();
+                // Something may have become free before it could be told.
+                if (is_next || state.closed || state.free(self.most) >= state.waiting)
+                    && let Some(acquired) = self.take(&mut state, key)?
+                {
+                    return Ok(acquired);
+                }
             }
             if tokio::time::timeout_at(deadline, freed).await.is_err() {
                 return Err(SandboxError::Busy { environments: self.most.get() });
             }
+            is_next = true;
         }
     }
 
-    fn try_acquire(&self, key: &Key) -> Result<Option<(Acquired, u64)>, SandboxError> {
-        let mut state = self.state();
+    fn take(&self, state: &mut State, key: &Key) -> Result<Option<(Acquired, u64)>, SandboxError> {
         if state.closed {
             return Err(SandboxError::ShuttingDown);
         }
@@ -182,7 +237,7 @@ impl Pool {
         function_arn: &str,
         version: Option<&str>,
         spared: Option<&str>,
-    ) -> Vec<Environment> {
+    ) -> Vec<Box<Environment>> {
         let mut state = self.state();
         let retires = |key: &Key| {
             key.function_arn == function_arn
@@ -220,7 +275,7 @@ impl Pool {
     }
 
     /// Takes out what has been idle for so long, or has died.
-    pub(super) fn take_stale(&self, longest: Duration) -> Vec<Environment> {
+    pub(super) fn take_stale(&self, longest: Duration) -> Vec<Box<Environment>> {
         let mut state = self.state();
         let mut stale = Vec::new();
         let spare: HashMap<Key, usize> =
@@ -275,7 +330,7 @@ impl Pool {
     }
 
     /// Refuses later calls and takes out everything that is idle.
-    pub(super) fn close(&self) -> Vec<Environment> {
+    pub(super) fn close(&self) -> Vec<Box<Environment>> {
         let mut state = self.state();
         state.closed = true;
         let idle =
@@ -297,20 +352,29 @@ impl Pool {
 
     /// Notes that environments have ended.
     fn ended(&self, count: usize) {
-        self.state().alive -= count;
-        self.freed.notify_waiters();
+        let left = {
+            let mut state = self.state();
+            state.alive -= count;
+            state.alive
+        };
+        for _ in 0..count {
+            self.freed.notify_one();
+        }
+        if left == 0 {
+            self.emptied.notify_waiters();
+        }
     }
 
     /// Waits until no environment exists.
     pub(super) async fn empty(&self) {
         loop {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
             if self.state().alive == 0 {
                 return;
             }
-            freed.await;
+            emptied.await;
         }
     }
 }
@@ -330,7 +394,7 @@ impl Lease<'_> {
 
     /// Gives an environment back after a call. It comes out again when it may not be kept: then it
     /// must end before the lease does.
-    pub(super) fn give_back(&mut self, environment: Environment) -> Option<Environment> {
+    pub(super) fn give_back(&mut self, environment: Box<Environment>) -> Option<Box<Environment>> {
         let mut state = self.pool.state();
         let Some(Leased { key, retired: false, .. }) = state.leased.remove(&self.number) else {
             return Some(environment);
@@ -346,7 +410,7 @@ impl Lease<'_> {
         if !watched {
             self.pool.rested.notify_one();
         }
-        self.pool.freed.notify_waiters();
+        self.pool.freed.notify_one();
         None
     }
 }
@@ -363,5 +427,91 @@ impl Drop for Lease<'_> {
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         self.pool.ended(self.count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn pool(most: usize) -> Pool {
+        Pool::new(NonZeroUsize::new(most).expect("not zero"), Duration::from_secs(60))
+    }
+
+    fn key(name: &str) -> Key {
+        Key {
+            function_arn: name.to_owned(),
+            version: "1".to_owned(),
+            revision: "a".to_owned(),
+            network: Network::Host,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_longest_comes_first_and_nobody_overtakes() {
+        let pool = pool(1);
+        let (first, _) = pool.acquire(key("f")).await.expect("a place");
+        let mut second = Box::pin(pool.acquire(key("g")));
+        assert!((&mut second).now_or_never().is_none());
+        let mut third = Box::pin(pool.acquire(key("f")));
+        assert!((&mut third).now_or_never().is_none());
+        drop(first);
+        // It comes when there is room, and others wait for it.
+        let mut fourth = Box::pin(pool.acquire(key("f")));
+        assert!((&mut fourth).now_or_never().is_none());
+        assert!((&mut third).now_or_never().is_none());
+        let (second, _) = second.now_or_never().expect("its turn").expect("a place");
+        drop(second);
+        assert!((&mut fourth).now_or_never().is_none());
+        let (third, _) = third.now_or_never().expect("its turn").expect("a place");
+        drop(third);
+        fourth.now_or_never().expect("its turn").expect("a place");
+        let state = pool.state();
+        assert_eq!((state.alive, state.waiting), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_passes_its_turn_on() {
+        let pool = pool(1);
+        let (first, _) = pool.acquire(key("f")).await.expect("a place");
+        let mut second = Box::pin(pool.acquire(key("f")));
+        assert!((&mut second).now_or_never().is_none());
+        let mut third = Box::pin(pool.acquire(key("f")));
+        assert!((&mut third).now_or_never().is_none());
+        drop(first);
+        drop(second);
+        third.now_or_never().expect("its turn").expect("a place");
+    }
+
+    #[tokio::test]
+    async fn as_many_come_as_there_is_room_for() {
+        let pool = pool(2);
+        let leases =
+            [pool.acquire(key("f")).await.expect("a place"), pool.acquire(key("f")).await.expect("a place")];
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire(key("f")))).collect();
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        drop(leases);
+        let mut got: Vec<_> = waiting.iter_mut().map(|one| one.now_or_never()).collect();
+        assert!(got[0].is_some() && got[1].is_some() && got[2].is_none());
+        got.clear();
+        waiting.pop().and_then(|last| last.now_or_never()).expect("its turn").expect("a place");
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_closes_sends_away_who_waits() {
+        let pool = pool(1);
+        let (first, _) = pool.acquire(key("f")).await.expect("a place");
+        let mut second = Box::pin(pool.acquire(key("f")));
+        assert!((&mut second).now_or_never().is_none());
+        assert!(pool.close().is_empty());
+        assert!(matches!(second.now_or_never(), Some(Err(SandboxError::ShuttingDown))));
+        let mut empty = Box::pin(pool.empty());
+        assert!((&mut empty).now_or_never().is_none());
+        drop(first);
+        empty.now_or_never().expect("no environment is left");
     }
 }

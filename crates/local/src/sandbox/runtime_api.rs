@@ -462,8 +462,7 @@ impl Connection {
     /// Whether the next request for a call is here already.
     fn asks_again(&self) -> bool {
         let unread = &self.input[self.start..];
-        unread.starts_with(b"GET /2018-06-01/runtime/invocation/next ")
-            && find(unread, b"\r\n\r\n").is_some()
+        unread.starts_with(b"GET /2018-06-01/runtime/invocation/next ") && find(unread, b"\r\n\r\n").is_some()
     }
 
     async fn send(&self, bytes: Vec<u8>) -> io::Result<()> {

@@ -113,13 +113,22 @@ impl Cloud {
         scope: &Scope,
         record: &FunctionRecord,
     ) -> Result<Arc<Prepared>, LambdaError> {
-        let settings = record.running();
         let key = (scope.clone(), record.name.clone(), record.version);
-        if let Some(prepared) = self.prepared.lock().get(&key)
-            && prepared.settings == settings.id
-        {
-            return Ok(Arc::clone(prepared));
+        let known = self.prepared.lock().get(&key).map(Arc::clone);
+        match known.filter(|prepared| prepared.settings == record.running().id) {
+            Some(prepared) => Ok(prepared),
+            // Boxed, since it is rare and its future is large.
+            None => Box::pin(self.prepare_anew(scope, record, key)).await,
         }
+    }
+
+    async fn prepare_anew(
+        &self,
+        scope: &Scope,
+        record: &FunctionRecord,
+        key: PreparedKey,
+    ) -> Result<Arc<Prepared>, LambdaError> {
+        let settings = record.running();
         let runtime: FunctionRuntime = settings.runtime.parse().map_err(|_| LambdaError::NotBuilt {
             what: format!("running functions of the runtime {}", settings.runtime),
         })?;

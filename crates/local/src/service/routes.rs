@@ -116,6 +116,16 @@ impl Cloud {
         if let Some(route) = self.routes.known(changes, scope, function) {
             return Ok(route);
         }
+        // Boxed, since it is rare and its future is large.
+        Box::pin(self.find_route(changes, scope, function)).await
+    }
+
+    async fn find_route(
+        &self,
+        changes: u64,
+        scope: &Scope,
+        function: &FunctionRef,
+    ) -> Result<Route, LambdaError> {
         let shared = Arc::new(AtomicBool::new(false));
         let record = self
             .resolve(scope, function, {

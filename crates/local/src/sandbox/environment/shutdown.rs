@@ -106,15 +106,14 @@ impl Environment {
         deadline: Option<Instant>,
         log: &mut Log,
     ) -> Result<(), SandboxError> {
-        let mut buffer = [0u8; 16_384];
         while self.running & programs != 0 {
             let event = tokio::select! {
                 biased;
                 event = self.cell.event() => event,
                 readable = self.output.readable(), if !self.output_ended => {
                     match readable {
-                        Ok(()) => if let Ok(count) = self.output.try_read(&mut buffer) {
-                            log.output(&buffer[..count]);
+                        Ok(()) => if let Ok(count) = self.output.try_read(&mut self.buffer) {
+                            log.output(&self.buffer[..count]);
                             self.output_ended = count == 0;
                         },
                         Err(_) => self.output_ended = true,
