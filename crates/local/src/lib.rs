@@ -22,7 +22,6 @@ use std::{
     time::Duration,
 };
 
-use axum::serve::ListenerExt as _;
 use camino::Utf8PathBuf;
 use layercake_core::{Hint, aws::AccountId};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -156,7 +155,7 @@ impl Hint for StartError {
 pub struct Handle {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    server: Option<JoinHandle<io::Result<()>>>,
+    server: Option<JoinHandle<()>>,
     cloud: CloudHolder,
 }
 
@@ -193,19 +192,9 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         layercake: env!("CARGO_PKG_VERSION").to_owned(),
     })?;
     let access = api::Reach { access: &config.access, address: Some(address) };
-    let router = api::router(Arc::clone(&cloud), config.presence, &access)?;
-    // Without TCP_NODELAY a small answer waits for the client's acknowledgement, up to 40 ms.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let (stop, mut stopped) = watch::channel(false);
-    let server = tokio::spawn(async move {
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move {
-                let _ = stopped.wait_for(|stopped| *stopped).await;
-            })
-            .await
-    });
+    let front = api::Front::new(Arc::clone(&cloud), config.presence, &access)?;
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(api::serve(listener, front, stopped));
     Ok(Handle { address, stop, server: Some(server), cloud: CloudHolder(Mutex::new(Some(cloud))) })
 }
 
@@ -216,7 +205,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
 pub fn router(config: &Config) -> Result<axum::Router, StartError> {
     config.access.fault(config.listen)?;
     let access = api::Reach { access: &config.access, address: None };
-    Ok(api::router(open(config)?, config.presence, &access)?)
+    Ok(api::Front::new(open(config)?, config.presence, &access)?.into_router())
 }
 
 fn open(config: &Config) -> Result<Arc<Cloud>, StartError> {

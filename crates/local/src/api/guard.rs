@@ -68,7 +68,7 @@ impl Hosts {
 /// Our own paths are no function's, whatever the name of the host.
 fn is_for_a_function(request: &Request) -> bool {
     Addressed::of(request.headers(), request.uri()).is_some()
-        && !request.uri().path().starts_with("/_layercake/")
+        && !request.uri().path().starts_with(super::OWN_PATHS)
 }
 
 /// A request to a function URL that a web page of another site sent.
@@ -78,22 +78,30 @@ pub(super) struct ForeignPage;
 const FOREIGN_ORIGIN: &str = "its Origin is not on this machine";
 const FOREIGN_SITE: &str = "another site sent it";
 
-/// Refuses what a web page sent, before any route sees it.
+/// The same before every route of a router.
 pub(super) async fn refuse_web_pages(
     State(hosts): State<Arc<Hosts>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match fault(&hosts, request.headers(), request.uri()) {
-        None => next.run(request).await,
+    match admitted(&hosts, request) {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => *refusal,
+    }
+}
+
+/// Refuses what a web page sent, and gives back the rest.
+pub(super) fn admitted(hosts: &Hosts, mut request: Request) -> Result<Request, Box<Response>> {
+    match fault(hosts, request.headers(), request.uri()) {
+        None => Ok(request),
         Some(FOREIGN_ORIGIN | FOREIGN_SITE) if is_for_a_function(&request) => {
             request.extensions_mut().insert(ForeignPage);
-            next.run(request).await
+            Ok(request)
         }
         Some(fault) => {
             tracing::warn!(fault, "a request was refused");
             let text = format!("the local cloud does not answer web pages and other names: {fault}\n");
-            (StatusCode::FORBIDDEN, text).into_response()
+            Err(Box::new((StatusCode::FORBIDDEN, text).into_response()))
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The links behind `Code.Location` and `Content.Location`: who has one may fetch the zip for ten
 //! minutes, as on AWS, and nobody can make one.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::{Path, Query, State},
@@ -26,13 +28,13 @@ const MINUTES: i64 = 10;
 
 /// The data folder's key, with which links are sealed: a link outlives a restart.
 #[derive(Clone)]
-pub(super) struct LinkKey(Vec<u8>);
+pub(super) struct LinkKey(Arc<[u8]>);
 
 impl LinkKey {
     /// Reads it, or makes it at the first start.
     pub(super) fn of(store: &Store) -> Result<Self, StoreError> {
         let fresh = [*uuid::Uuid::new_v4().as_bytes(), *uuid::Uuid::new_v4().as_bytes()].concat();
-        Ok(Self(store.own_secret("links", &fresh)?))
+        Ok(Self(store.own_secret("links", &fresh)?.into()))
     }
 
     fn sealed(sha256: Sha256, expires: i64) -> String {
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn function_urls_are_where_the_client_came_to() {
         let url = |host: &str| {
-            let links = Links { endpoint: format!("http://{host}"), key: LinkKey(Vec::new()) };
+            let links = Links { endpoint: format!("http://{host}"), key: LinkKey([].into()) };
             links.to_function("id", &"eu-west-1".parse().expect("a region"))
         };
         assert_eq!(url("localhost:4566"), "http://id.lambda-url.eu-west-1.localhost:4566/");
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_link_is_good_for_its_zip_and_time_alone() {
-        let key = LinkKey(b"key".to_vec());
+        let key = LinkKey(b"key".as_slice().into());
         let (zip, other) = (Sha256::of(b"zip"), Sha256::of(b"other"));
         let query = key.query(zip, 600);
         let seal = query.rsplit('=').next().unwrap_or_default();
@@ -161,6 +163,6 @@ mod tests {
         assert!(fits(&key, zip, 600));
         assert!(!fits(&key, other, 600));
         assert!(!fits(&key, zip, 601));
-        assert!(!fits(&LinkKey(b"yek".to_vec()), zip, 600));
+        assert!(!fits(&LinkKey(b"yek".as_slice().into()), zip, 600));
     }
 }

@@ -16,6 +16,7 @@ mod model;
 mod query;
 mod s3;
 mod served;
+mod serving;
 mod signature;
 mod spool;
 mod sts;
@@ -23,22 +24,25 @@ mod to_its_end;
 mod types;
 mod validate;
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, Method, Uri, header, request::Parts},
     middleware,
     response::Response,
     routing::get,
 };
 use futures::FutureExt as _;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use layercake_core::aws::Region;
 
 pub(crate) use error::{AwsError, answer};
 pub use health::Health;
+pub(crate) use serving::serve;
 
 use self::to_its_end::ToItsEnd;
 use crate::{
@@ -55,6 +59,7 @@ pub(crate) struct Api {
     pub(crate) presence: Presence,
     keyring: Arc<Keyring>,
     links: location::LinkKey,
+    seen: Arc<lambda::SeenInvocations>,
 }
 
 /// Who may come in, and where they come in.
@@ -69,20 +74,52 @@ impl Api {
         let s3 = s3::service(&cloud);
         let keyring = Arc::new(Keyring::new(access, cloud.account.clone()));
         let links = location::LinkKey::of(&cloud.store)?;
-        Ok(Self { cloud, s3, presence, keyring, links })
+        Ok(Self { cloud, s3, presence, keyring, links, seen: Arc::default() })
     }
 }
 
 /// All services behind one address.
-pub(crate) fn router(cloud: Arc<Cloud>, presence: Presence, reach: &Reach<'_>) -> Result<Router, StoreError> {
-    let hosts = guard::Hosts::new(reach.address.map(|address| address.ip()), &reach.access.hosts);
-    Ok(Router::new()
-        .route(health::PATH, get(health::answer_health))
-        .route(location::PATH, get(location::answer_blob))
-        .fallback(dispatch)
-        .layer(middleware::from_fn_with_state(Arc::new(hosts), guard::refuse_web_pages))
-        .with_state(Api::new(cloud, presence, reach.access)?))
+pub(crate) struct Front {
+    api: Api,
+    hosts: Arc<guard::Hosts>,
+    router: Router,
 }
+
+impl Front {
+    pub(crate) fn new(cloud: Arc<Cloud>, presence: Presence, reach: &Reach<'_>) -> Result<Self, StoreError> {
+        let hosts = guard::Hosts::new(reach.address.map(|address| address.ip()), &reach.access.hosts);
+        let (api, hosts) = (Api::new(cloud, presence, reach.access)?, Arc::new(hosts));
+        let router = Router::new()
+            .route(health::PATH, get(health::answer_health))
+            .route(location::PATH, get(location::answer_blob))
+            .fallback(|State(api): State<Api>, request: Request| dispatch(api, request, None))
+            .layer(middleware::from_fn_with_state(Arc::clone(&hosts), guard::refuse_web_pages))
+            .with_state(api.clone());
+        Ok(Self { api, hosts, router })
+    }
+
+    /// The same as a service of its own, for who has no socket.
+    pub(crate) fn into_router(self) -> Router {
+        self.router
+    }
+
+    /// Answers one request. AWS's paths are not ours to route, and a call of a function goes past the
+    /// router: finding out that it is none of our own paths would cost more than answering it.
+    async fn answer(&self, mut request: Request, peer: SocketAddr) -> Response {
+        if request.uri().path().starts_with(OWN_PATHS) {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
+            return response;
+        }
+        match guard::admitted(&self.hosts, request) {
+            Ok(request) => dispatch(self.api.clone(), request, Some(peer)).await,
+            Err(refusal) => *refusal,
+        }
+    }
+}
+
+/// How the paths of the local cloud itself begin.
+const OWN_PATHS: &str = "/_layercake/";
 
 /// The services there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,19 +147,26 @@ impl Service {
 
 /// A client that hangs up takes its connection with it, and must not take half of what it asked for.
 /// Who only reads asks for nothing that could be left half done.
-async fn dispatch(State(api): State<Api>, request: Request) -> Response {
+async fn dispatch(api: Api, mut request: Request, peer: Option<SocketAddr>) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
     if let Some(addressed) = function_urls::Addressed::of(request.headers(), request.uri()) {
-        // Whatever its method, it calls a function.
-        let answer = function_urls::answer_request(api, addressed, request, request_id.clone());
+        // Whatever its method, it calls a function, which is told who asks.
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        let answer = Box::pin(function_urls::answer_request(api, addressed, request, request_id.clone()));
         return to_its_end(answer, &request_id).await;
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let answer = answered(api, request, request_id.clone());
+    // On the heap from the beginning: what is handed on from here is moved at every step.
+    let answer = Box::pin(answered(api, request, request_id.clone()));
     if reads { whole(answer, &request_id).await } else { to_its_end(answer, &request_id).await }
 }
 
-async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static, request_id: &str) -> Response {
+async fn to_its_end<F>(answer: Pin<Box<F>>, request_id: &str) -> Response
+where
+    F: Future<Output = Response> + Send + 'static,
+{
     whole(ToItsEnd::new(answer), request_id).await
 }
 
@@ -179,7 +223,8 @@ async fn identified(
     let store = &api.cloud.store;
     if api.keyring.signatures() == Signatures::Required {
         let now = jiff::Timestamp::now();
-        let admitted = signature::admitted(service, &api.keyring, store, parts, body, now).await?;
+        let admitted = signature::admitted(service, &api.keyring, store, parts, body, now);
+        let admitted = Box::pin(admitted).await?;
         return Ok((admitted.caller, admitted.body, admitted.fault));
     }
     match api.keyring.claimed(store, credential.map(|credential| credential.key.as_str())) {
@@ -192,16 +237,18 @@ async fn performed(
     api: &Api,
     service: Service,
     (scope, caller): (Scope, Caller),
-    (mut parts, body): (Parts, Body),
+    (parts, body): (Parts, Body),
     request_id: &str,
 ) -> Response {
-    parts.extensions.insert(caller.clone());
     match service {
         Service::Lambda => lambda::answer_request(api, scope, parts, body, request_id).await,
-        Service::S3 => s3::answer_request(api, scope, parts, body).await,
-        Service::Logs => logs::answer_request(api, scope, &parts, body, request_id).await,
+        // A future is as large as the largest of these, and Lambda's is the one that has to be small.
+        Service::S3 => Box::pin(s3::answer_request(api, scope, parts, body)).await,
+        Service::Logs => Box::pin(logs::answer_request(api, scope, &parts, body, request_id)).await,
         // Without a signature, IAM and STS tell each other apart by their actions.
-        Service::Iam | Service::Sts => query::answer_request(api, &caller, &parts, body, request_id).await,
+        Service::Iam | Service::Sts => {
+            Box::pin(query::answer_request(api, &caller, &parts, body, request_id)).await
+        }
     }
 }
 
@@ -348,7 +395,7 @@ pub(crate) mod tests {
     }
 
     async fn ask(api: &Api, request: Request) -> String {
-        let response = dispatch(State(api.clone()), request).await;
+        let response = dispatch(api.clone(), request, None).await;
         let status = response.status();
         let body = response.into_body().collect().await.expect("a body").to_bytes();
         format!("{} {}", status.as_u16(), String::from_utf8_lossy(&body))
@@ -380,7 +427,7 @@ pub(crate) mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn what_a_client_asked_for_is_done_even_when_it_hangs_up() {
         let (_folder, api) = api();
-        let mut answer = Box::pin(dispatch(State(api.clone()), new_function()));
+        let mut answer = Box::pin(dispatch(api.clone(), new_function(), None));
         assert!(futures::poll!(&mut answer).is_pending());
         drop(answer);
         settled(&api).await;
@@ -388,7 +435,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_panic_is_answered() {
-        let answer = to_its_end(async { panic!("a test's panic") }, "id").await;
+        let answer = to_its_end(Box::pin(async { panic!("a test's panic") }), "id").await;
         assert_eq!(answer.status(), 500);
         let answer = whole(async { panic!("a test's panic") }, "id").await;
         assert_eq!(answer.status(), 500);

@@ -13,8 +13,8 @@ use futures::FutureExt as _;
 pub(super) struct ToItsEnd<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future<Output: Send> + Send + 'static> ToItsEnd<F> {
-    pub(super) fn new(future: F) -> Self {
-        Self(Some(Box::pin(future)))
+    pub(super) fn new(future: Pin<Box<F>>) -> Self {
+        Self(Some(future))
     }
 }
 
@@ -53,13 +53,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_gets_the_result_and_who_does_not_changes_nothing() {
-        assert_eq!(ToItsEnd::new(async { 7 }).await, 7);
+        assert_eq!(ToItsEnd::new(Box::pin(async { 7 })).await, 7);
         let (go, going) = oneshot::channel::<()>();
         let (done, ended) = oneshot::channel();
-        let mut work = ToItsEnd::new(async move {
+        let mut work = ToItsEnd::new(Box::pin(async move {
             let _ = going.await;
             let _ = done.send("done");
-        });
+        }));
         assert!((&mut work).now_or_never().is_none());
         drop(work);
         go.send(()).expect("somebody waits");
@@ -69,7 +69,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_never_looked_at_is_done_too() {
         let (done, ended) = oneshot::channel();
-        drop(ToItsEnd::new(async move { done.send(()) }));
+        drop(ToItsEnd::new(Box::pin(async move { done.send(()) })));
         assert_eq!(ended.await, Ok(()));
     }
 }

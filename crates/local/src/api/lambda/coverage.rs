@@ -35,6 +35,8 @@ async fn is_built(api: &Api, operation: &str) -> bool {
         endpoint: Links::new(api, &parts),
         headers: HeaderMap::new(),
         input: Map::new(),
+        seen: None,
+        unseen: None,
         zip: None,
         body: std::sync::Mutex::default(),
     };

@@ -1,5 +1,7 @@
 //! Invoke on the wire: the body is the event, and most of the answer is headers.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, header},
@@ -18,7 +20,7 @@ use crate::{
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct InvokeRequest {
+pub(super) struct InvokeRequest {
     function_name: String,
     qualifier: Option<String>,
     invocation_type: Option<String>,
@@ -79,8 +81,17 @@ pub(super) struct Asked {
 
 /// Reads a request, and refuses what cannot be called.
 pub(super) async fn asked(call: &mut Call<'_>) -> Result<Asked, AwsError> {
-    let request: InvokeRequest = call.input()?;
-    let kind = request.invocation_type.unwrap_or_else(|| "RequestResponse".to_owned());
+    let request = match call.seen.take() {
+        Some(request) => request,
+        None => {
+            let request = Arc::new(call.input::<InvokeRequest>()?);
+            if let Some(key) = call.unseen.take() {
+                call.api.seen.keep(key, &request);
+            }
+            request
+        }
+    };
+    let kind = request.invocation_type.clone().unwrap_or_else(|| "RequestResponse".to_owned());
     let payload = event(call, &kind).await?;
     let function = call.function(&request.function_name, request.qualifier.as_deref())?;
     call.api.cloud.invocable(&call.scope, &function).await?;
@@ -105,7 +116,7 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
     match kind.as_str() {
         "DryRun" => Ok(Answer::Empty(204)),
         "Event" => {
-            call.api.cloud.accept_event(call.scope, function, event).await?;
+            Box::pin(call.api.cloud.accept_event(call.scope, function, event)).await?;
             let mut response = answer(202, "application/json", Body::empty(), call.request_id);
             set(&mut response, REMAPPED_LENGTH, "0");
             set(&mut response, "x-amzn-trace-id", &trace_id);

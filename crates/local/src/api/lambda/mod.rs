@@ -14,12 +14,14 @@ pub(super) use errors::with_causes;
 mod functions;
 mod invoke;
 pub(super) use invoke::trace_id;
+pub(super) use seen::SeenInvocations;
 mod layers;
 mod mappings;
 mod operations;
 mod policies;
 mod recursion;
 mod runtime_management;
+mod seen;
 mod settings_errors;
 mod streaming;
 mod tags;
@@ -65,6 +67,10 @@ struct Call<'a> {
     endpoint: Links,
     headers: HeaderMap,
     input: Map<String, Value>,
+    /// The input of an Invoke whose request was read before, in place of the other.
+    seen: Option<std::sync::Arc<invoke::InvokeRequest>>,
+    /// Under what it is kept, when it was not.
+    unseen: Option<String>,
     zip: Option<BlobWriter>,
     /// The request's body, of operations whose body is not JSON with members. In a mutex, since a
     /// body may not be shared between threads and a call may.
@@ -131,6 +137,24 @@ pub(super) async fn answer_request(
     body: Body,
     request_id: &str,
 ) -> Response {
+    let key = seen::key(&parts);
+    let seen = key.as_deref().and_then(|key| api.seen.get(key));
+    if seen.is_some() {
+        let call = Call {
+            api,
+            scope,
+            request_id,
+            operation: "Invoke",
+            endpoint: Links::new(api, &parts),
+            headers: parts.headers,
+            input: Map::new(),
+            seen,
+            unseen: None,
+            zip: None,
+            body: std::sync::Mutex::new(body),
+        };
+        return written(invoke::invoke(call).await, StatusCode::OK.as_u16(), request_id);
+    }
     let query: Vec<(String, String)> =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let Some(found) = Model::get().find(parts.method.as_str(), parts.uri.path(), &query) else {
@@ -138,7 +162,13 @@ pub(super) async fn answer_request(
         return AwsError::user(403, "AccessDeniedException", message).rest_json(request_id);
     };
     let code = found.operation.code;
-    match perform(api, scope, &parts, body, request_id, &found, &query).await {
+    let performed = Box::pin(perform(api, scope, parts, body, request_id, &found, &query, key));
+    written(performed.await, code, request_id)
+}
+
+/// An answer, or an error, as HTTP.
+fn written(result: Result<Answer, AwsError>, code: u16, request_id: &str) -> Response {
+    match result {
         Ok(Answer::Json(value)) => answer(code, "application/json", value.to_string(), request_id),
         Ok(Answer::Empty(status)) => {
             let mut response = answer(status, "application/json", Body::empty(), request_id);
@@ -155,20 +185,23 @@ pub(super) async fn answer_request(
 async fn perform(
     api: &Api,
     scope: Scope,
-    parts: &Parts,
+    parts: Parts,
     body: Body,
     request_id: &str,
     found: &Found<'_>,
     query: &[(String, String)],
+    key: Option<String>,
 ) -> Result<Answer, AwsError> {
     let mut call = Call {
         api,
         scope,
         request_id,
         operation: found.name,
-        endpoint: Links::new(api, parts),
-        headers: parts.headers.clone(),
+        endpoint: Links::new(api, &parts),
         input: located_members(found, query, &parts.headers),
+        headers: parts.headers,
+        seen: None,
+        unseen: key.filter(|_| found.name == "Invoke"),
         zip: None,
         body: std::sync::Mutex::default(),
     };
@@ -179,7 +212,7 @@ async fn perform(
             call.input.insert("InvokeArgs".to_owned(), Value::String(String::new()));
         }
     } else {
-        let (text, zip) = spooled(api, body, found.name).await?;
+        let (text, zip) = Box::pin(spooled(api, body, found.name)).await?;
         call.zip = zip;
         add_body(&mut call.input, &text)?;
     }

@@ -79,7 +79,8 @@ impl Harness {
         };
         let cloud = crate::open(&config).expect("a cloud");
         let reach = api::Reach { access: &config.access, address: None };
-        let router = api::router(std::sync::Arc::clone(&cloud), config.presence, &reach).expect("a router");
+        let front = api::Front::new(std::sync::Arc::clone(&cloud), config.presence, &reach);
+        let router = front.expect("a front").into_router();
         Self { _folder: folder, router, interpreters, cloud }
     }
 
