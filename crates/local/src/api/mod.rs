@@ -488,6 +488,21 @@ pub(crate) mod tests {
         assert_eq!(ask(&api, invoke("Event", "not base64")).await, "202 ");
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_this_machine_lacks_is_no_fault_that_goes_away() {
+        let (_folder, api) = api();
+        ask(&api, new_function()).await;
+        settled(&api).await;
+        // The second time it is known already how the request reads.
+        for _ in 0..2 {
+            let invoke = request("POST", "/2015-03-31/functions/f/invocations", &[], "{}");
+            insta::assert_snapshot!(
+                ask(&api, invoke).await,
+                @r#"400 {"Type":"User","message":"no Python 3.12 on this machine for python3.12; no CPython 3 was found at all; install it (`uv python install 3.12` or `pyenv install 3.12`), name one with --python"}"#
+            );
+        }
+    }
+
     fn check(authorization: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, authorization.parse().expect("a header value"));

@@ -255,6 +255,11 @@ fn sandbox(error: &SandboxError) -> AwsError {
     }
     match error {
         SandboxError::Busy { .. } => AwsError::user(429, "TooManyRequestsException", message),
+        // This machine lacks what the function needs, and will the next time: a status above 500 would
+        // have the SDKs ask again and again.
+        SandboxError::NoInterpreter(_) | SandboxError::NoOwnNetwork => {
+            AwsError::user(400, "InvalidParameterValueException", message)
+        }
         _ => AwsError::service(message),
     }
 }
