@@ -520,6 +520,7 @@ impl Shared {
     }
 
     /// Ends environments, all the way even when nobody waits for it any more.
+    #[allow(clippy::vec_box, reason = "they come boxed")]
     async fn end(self: &Arc<Self>, environments: Vec<Box<Environment>>) {
         let shared = Arc::clone(self);
         let ending = tokio::spawn(async move {

@@ -2,6 +2,7 @@
 //! the machine.
 //!
 //! Owns every environment that is not running a call. Never looks inside one.
+#![allow(clippy::vec_box, reason = "an environment is boxed once, and then handed on as a pointer")]
 
 use std::{
     collections::HashMap,
@@ -432,7 +433,7 @@ impl Drop for Leaving<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
+    use futures::FutureExt;
 
     use super::*;
 
@@ -495,10 +496,10 @@ mod tests {
             assert!(one.now_or_never().is_none());
         }
         drop(leases);
-        let mut got: Vec<_> = waiting.iter_mut().map(|one| one.now_or_never()).collect();
+        let mut got: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
         assert!(got[0].is_some() && got[1].is_some() && got[2].is_none());
         got.clear();
-        waiting.pop().and_then(|last| last.now_or_never()).expect("its turn").expect("a place");
+        waiting.pop().and_then(FutureExt::now_or_never).expect("its turn").expect("a place");
     }
 
     #[tokio::test]

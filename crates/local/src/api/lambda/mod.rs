@@ -138,21 +138,20 @@ pub(super) async fn answer_request(
     request_id: &str,
 ) -> Response {
     let key = seen::key(&parts);
-    let seen = key.as_deref().and_then(|key| api.seen.get(key));
-    if seen.is_some() {
-        let call = Call {
-            api,
-            scope,
-            request_id,
-            operation: "Invoke",
-            endpoint: Links::new(api, &parts),
-            headers: parts.headers,
-            input: Map::new(),
-            seen,
-            unseen: None,
-            zip: None,
-            body: std::sync::Mutex::new(body),
-        };
+    let mut call = Call {
+        api,
+        scope,
+        request_id,
+        operation: "Invoke",
+        endpoint: Links::new(api, &parts),
+        headers: parts.headers,
+        input: Map::new(),
+        seen: key.as_deref().and_then(|key| api.seen.get(key)),
+        unseen: None,
+        zip: None,
+        body: std::sync::Mutex::new(body),
+    };
+    if call.seen.is_some() {
         return written(invoke::invoke(call).await, StatusCode::OK.as_u16(), request_id);
     }
     let query: Vec<(String, String)> =
@@ -161,9 +160,12 @@ pub(super) async fn answer_request(
         let message = "Unable to determine service/operation name to be authorized";
         return AwsError::user(403, "AccessDeniedException", message).rest_json(request_id);
     };
-    let code = found.operation.code;
-    let performed = Box::pin(perform(api, scope, parts, body, request_id, &found, &query, key));
-    written(performed.await, code, request_id)
+    call.operation = found.name;
+    call.input = located_members(&found, &query, &call.headers);
+    call.unseen = key.filter(|_| found.name == "Invoke");
+    // Boxed, since its future is large and the one of a call that was seen before is not to be.
+    let performed = Box::pin(perform(call, &found)).await;
+    written(performed, found.operation.code, request_id)
 }
 
 /// An answer, or an error, as HTTP.
@@ -182,39 +184,15 @@ fn written(result: Result<Answer, AwsError>, code: u16, request_id: &str) -> Res
     }
 }
 
-async fn perform(
-    api: &Api,
-    scope: Scope,
-    parts: Parts,
-    body: Body,
-    request_id: &str,
-    found: &Found<'_>,
-    query: &[(String, String)],
-    key: Option<String>,
-) -> Result<Answer, AwsError> {
-    let mut call = Call {
-        api,
-        scope,
-        request_id,
-        operation: found.name,
-        endpoint: Links::new(api, &parts),
-        input: located_members(found, query, &parts.headers),
-        headers: parts.headers,
-        seen: None,
-        unseen: key.filter(|_| found.name == "Invoke"),
-        zip: None,
-        body: std::sync::Mutex::default(),
-    };
-    if takes_raw_payload(found) {
-        call.body = std::sync::Mutex::new(body);
-        if found.name == "InvokeAsync" {
-            // The body is the member, whatever is in it.
-            call.input.insert("InvokeArgs".to_owned(), Value::String(String::new()));
-        }
-    } else {
-        let (text, zip) = Box::pin(spooled(api, body, found.name)).await?;
+async fn perform(mut call: Call<'_>, found: &Found<'_>) -> Result<Answer, AwsError> {
+    if !takes_raw_payload(found) {
+        let body = call.take_body();
+        let (text, zip) = spooled(call.api, body, found.name).await?;
         call.zip = zip;
         add_body(&mut call.input, &text)?;
+    } else if found.name == "InvokeAsync" {
+        // The body is the member, whatever is in it.
+        call.input.insert("InvokeArgs".to_owned(), Value::String(String::new()));
     }
     check(found, &call.input)?;
     operations::perform(&Lambda, found.name, call).await

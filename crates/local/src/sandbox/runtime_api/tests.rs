@@ -91,7 +91,8 @@ async fn what_is_said_to_an_answer_travels_with_the_next_call() {
     let mut buffer = [0; 4096];
     stream.write_all(NEXT.as_bytes()).await.expect("written");
     exchange.offer(call("id-1"));
-    stream.read(&mut buffer).await.expect("a call");
+    let count = stream.read(&mut buffer).await.expect("a call");
+    assert!(buffer[..count].ends_with(b"{\"a\":1}"));
     stream.write_all(asks.as_bytes()).await.expect("written");
     while !matches!(events.recv().await, Some(RuntimeEvent::Answered(_))) {}
     for _ in 0..100 {
