@@ -1,9 +1,9 @@
 //! What the sandbox costs without the HTTP API before it. Prints one figure; judges nothing.
 //!
 //! `warm ENVIRONMENTS SECONDS` prints calls per second of a function that does nothing, with as
-//! many callers as environments. `cold TIMES` prints, as medians in milliseconds, how long after
-//! the call a new environment's handler was called, and how much of that went before its
-//! interpreter started.
+//! many callers as environments. `cold TIMES` prints, as a median in milliseconds, how long after
+//! the call a new environment's handler was called; `start TIMES` how long after it a program was
+//! started that does nothing else than to say so: this one, as the `bootstrap` of a function.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark for the terminal")]
 
@@ -27,11 +27,14 @@ use layercake_local::{
 };
 
 const WARM: &str = "def handler(event, context):\n    return {\"ok\": True}\n";
-/// When the handler was called, and when the interpreter started: the clock of `/proc/self/stat`
-/// counts hundredths of a second only, so the start is that of the environment's `/tmp`.
+/// When the handler was called.
 const COLD: &str = "import time\ndef handler(event, context):\n    return time.time()\n";
 
 fn main() {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        println!("{}", now());
+        return;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u64>().expect("a number");
@@ -46,7 +49,10 @@ fn main() {
         ["cold", times] => {
             println!("{:.2}", runtime.block_on(cold(number(times))));
         }
-        _ => println!("warm ENVIRONMENTS SECONDS | cold TIMES"),
+        ["start", times] => {
+            println!("{:.2}", runtime.block_on(start(number(times))));
+        }
+        _ => println!("warm ENVIRONMENTS SECONDS | cold TIMES | start TIMES"),
     }
 }
 
@@ -138,7 +144,7 @@ async fn cold(times: u64) -> f64 {
     let mut taken = Vec::new();
     for revision in 0..times {
         let spec = Arc::new(EnvironmentSpec { revision: revision.to_string(), ..lab.spec.clone() });
-        let begun = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64();
+        let begun = now();
         let outcome = lab.sandbox.run(Arc::clone(&spec), call(&spec)).await.expect("a call");
         let called: f64 = String::from_utf8_lossy(&outcome.payload).parse().expect("a number");
         taken.push((called - begun) * 1e3);
@@ -147,4 +153,32 @@ async fn cold(times: u64) -> f64 {
     lab.sandbox.shutdown().await;
     taken.sort_by(f64::total_cmp);
     taken[taken.len() / 2]
+}
+
+/// From the call to the first instruction of a program in a new environment, in ms.
+async fn start(times: u64) -> f64 {
+    let lab = lab("");
+    let own = std::env::current_exe().expect("this program");
+    fs_err::copy(own, lab.spec.task.join("bootstrap")).expect("copied");
+    let runtime = "provided.al2023".parse().expect("a runtime");
+    let spec = EnvironmentSpec { runtime, ..lab.spec.clone() };
+    let mut taken = Vec::new();
+    // Once more than is counted: the first one reads the program from the disk.
+    for revision in 0..=times {
+        let spec = Arc::new(EnvironmentSpec { revision: revision.to_string(), ..spec.clone() });
+        let begun = now();
+        let outcome = lab.sandbox.run(Arc::clone(&spec), call(&spec)).await.expect("a call");
+        let started = outcome.log.iter().find_map(|event| event.text.trim().parse::<f64>().ok());
+        taken.push((started.expect("a time in the log") - begun) * 1e3);
+        lab.sandbox.retire(&spec.function_arn()).await;
+    }
+    lab.sandbox.shutdown().await;
+    let mut taken = taken.split_off(1);
+    taken.sort_by(f64::total_cmp);
+    taken[taken.len() / 2]
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64()
 }

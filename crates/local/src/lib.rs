@@ -238,7 +238,8 @@ impl Handle {
         cloud.as_ref().map(|cloud| cloud.sandbox.isolation()).unwrap_or_default()
     }
 
-    /// Waits until the server ends by itself, which it does only when its socket fails.
+    /// Waits until the server ends by itself, which it does only when it panics: a socket that takes no
+    /// connections is tried again.
     pub async fn finished(&mut self) {
         if let Some(server) = &mut self.server {
             let _ = server.await;

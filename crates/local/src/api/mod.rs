@@ -493,14 +493,14 @@ pub(crate) mod tests {
         let (_folder, api) = api();
         ask(&api, new_function()).await;
         settled(&api).await;
+        let invoke = || request("POST", "/2015-03-31/functions/f/invocations", &[], "{}");
+        let answer = ask(&api, invoke()).await;
         // The second time it is known already how the request reads.
-        for _ in 0..2 {
-            let invoke = request("POST", "/2015-03-31/functions/f/invocations", &[], "{}");
-            insta::assert_snapshot!(
-                ask(&api, invoke).await,
-                @r#"400 {"Type":"User","message":"no Python 3.12 on this machine for python3.12; no CPython 3 was found at all; install it (`uv python install 3.12` or `pyenv install 3.12`), name one with --python"}"#
-            );
-        }
+        assert_eq!(ask(&api, invoke()).await, answer);
+        insta::assert_snapshot!(
+            answer,
+            @r#"400 {"Type":"User","message":"no Python 3.12 on this machine for python3.12; no CPython 3 was found at all; install it (`uv python install 3.12` or `pyenv install 3.12`), name one with --python"}"#
+        );
     }
 
     fn check(authorization: &str) -> String {

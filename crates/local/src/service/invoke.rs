@@ -12,6 +12,7 @@ use layercake_core::aws::FunctionName;
 use super::{
     CallLog, Cloud, FunctionRef, LambdaError,
     functions::{function_arn, unpack},
+    routes::Route,
 };
 use crate::{
     sandbox::{Call, EnvironmentSpec, FunctionRuntime, LogFormat, Network, Outcome},
@@ -75,11 +76,6 @@ pub(crate) struct Invoked {
 }
 
 impl Cloud {
-    /// Whether a function can be invoked now.
-    pub(crate) async fn invocable(&self, scope: &Scope, function: &FunctionRef) -> Result<(), LambdaError> {
-        self.route(scope, function).await.map(|_| ())
-    }
-
     /// Runs a function and waits for it.
     pub(crate) async fn invoke(
         &self,
@@ -88,10 +84,20 @@ impl Cloud {
         call: Call,
     ) -> Result<Invoked, LambdaError> {
         let route = self.route(scope, function).await?;
+        self.invoke_by(route, scope, function, call).await
+    }
+
+    /// The same where it is known already where the call goes.
+    pub(crate) async fn invoke_by(
+        &self,
+        route: Route,
+        scope: &Scope,
+        function: &FunctionRef,
+        call: Call,
+    ) -> Result<Invoked, LambdaError> {
         let _running = route.begin_call()?;
-        let record = &route.record;
         // Kept until the call has ended, and with it the trees.
-        let prepared = self.prepare(scope, record).await?;
+        let (record, prepared) = self.prepare_routed(route, scope, function).await?;
         let outcome = self.sandbox.run(Arc::clone(&prepared.spec), call).await?;
         self.keep_log(&prepared.spec, &outcome);
         Ok(Invoked { outcome, version: record.version_text() })
@@ -105,6 +111,31 @@ impl Cloud {
                 stream: Arc::clone(&outcome.log_stream),
                 events: Arc::clone(&outcome.log),
             });
+        }
+    }
+
+    /// What a call runs on. A function that was changed after its route was looked up may have lost the
+    /// code that it had then: its call goes where calls go now.
+    ///
+    /// # Errors
+    /// [`LambdaError`] when that is nowhere, or cannot be unpacked though nothing has changed.
+    pub(super) async fn prepare_routed(
+        &self,
+        route: Route,
+        scope: &Scope,
+        function: &FunctionRef,
+    ) -> Result<(Arc<FunctionRecord>, Arc<Prepared>), LambdaError> {
+        let mut record = route.record;
+        loop {
+            let error = match self.prepare(scope, &record).await {
+                Ok(prepared) => return Ok((record, prepared)),
+                Err(error) => error,
+            };
+            let now = Box::pin(self.route(scope, function)).await?.record;
+            if now.running().id == record.running().id {
+                return Err(error);
+            }
+            record = now;
         }
     }
 

@@ -77,7 +77,7 @@ pub(crate) use objects::{
 pub(crate) use packages::Source;
 pub(crate) use policies::{FunctionPermission, LayerPermission, POLICY_BYTES, Policy};
 pub(crate) use provisioning::Provisioning;
-pub(crate) use routes::Routes;
+pub(crate) use routes::{Route, Routes};
 pub(crate) use settings_error::SettingsError;
 pub(crate) use streaming::{InvokedStreaming, StreamedEnd};
 pub(crate) use tags::Taggable;

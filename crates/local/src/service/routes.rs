@@ -22,7 +22,7 @@ const MOST: usize = 4096;
 
 /// Where the calls of one function, version or alias go.
 #[derive(Clone)]
-pub(super) struct Route {
+pub(crate) struct Route {
     /// The version that runs.
     pub(super) record: Arc<FunctionRecord>,
     /// The most calls that may run at once, when that is reserved.
@@ -110,7 +110,7 @@ impl Cloud {
     ///
     /// # Errors
     /// [`LambdaError`] when there is no such function, or it cannot run yet.
-    pub(super) async fn route(&self, scope: &Scope, function: &FunctionRef) -> Result<Route, LambdaError> {
+    pub(crate) async fn route(&self, scope: &Scope, function: &FunctionRef) -> Result<Route, LambdaError> {
         // Asked for before anything is read: whatever changes from here on gives another number.
         let changes = self.store.changes();
         if let Some(route) = self.routes.known(changes, scope, function) {

@@ -45,8 +45,7 @@ impl Cloud {
     ) -> Result<InvokedStreaming, LambdaError> {
         let route = self.route(scope, function).await?;
         let running = route.begin_call()?;
-        let record = route.record;
-        let prepared = self.prepare(scope, &record).await?;
+        let (record, prepared) = self.prepare_routed(route, scope, function).await?;
         let streaming = self.sandbox.invoke_streaming(Arc::clone(&prepared.spec), call).await?;
         let version = record.version_text();
         let cloud = Arc::clone(self);

@@ -248,6 +248,38 @@ async fn an_invocation_whose_function_went_holds_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_code_went_meanwhile_runs_what_came_in_its_place() {
+    let (_folder, data) = folder();
+    let cloud = cloud(&data);
+    create(&cloud, "f", Vec::new()).await.expect("a function");
+    settled(&cloud, "f").await;
+    let route = async || cloud.route(&here(&cloud), &function("f")).await.expect("a route");
+    let before = route().await;
+    let change = CodeChange { source: source(&cloud, "other code"), ..CodeChange::default() };
+    cloud.update_function_code(here(&cloud), function("f"), change).await.expect("a change");
+    let now = settled(&cloud, "f").await.settings;
+    // Until nobody has the old code any more: it is deleted behind the answer.
+    while cloud.prepare(&here(&cloud), &before.record).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let prepared = cloud.prepare_routed(before.clone(), &here(&cloud), &function("f")).await;
+    let (record, prepared) = prepared.expect("what came in its place");
+    assert_eq!((&record.settings.id, &prepared.spec.revision), (&now.id, &now.id));
+    drop(prepared);
+    // What fails though nothing has changed is said, and a function that is gone is not there.
+    let mut broken = route().await;
+    let mut record = (*broken.record).clone();
+    record.settings.runtime = "ruby3.4".to_owned();
+    broken.record = Arc::new(record);
+    cloud.prepared.forget_version(&here(&cloud), &function("f").name, None);
+    let refused = cloud.prepare_routed(broken, &here(&cloud), &function("f")).await.err();
+    assert!(matches!(refused, Some(LambdaError::NotBuilt { .. })), "{refused:?}");
+    cloud.delete_function(here(&cloud), function("f")).await.expect("deleted");
+    let refused = cloud.prepare_routed(before, &here(&cloud), &function("f")).await.err();
+    assert!(matches!(refused, Some(LambdaError::NoSuchFunction { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_knows_its_own_log_group() {
     let (_folder, data) = folder();
     let cloud = cloud(&data);

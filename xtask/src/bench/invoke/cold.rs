@@ -28,6 +28,11 @@ pub(super) fn run(binary: &Path, scratch: &Path) -> Result<()> {
         called - alone,
         met(called - alone <= 15.0)
     );
+    let started: f64 = super::floor::sandbox(&["start", &TIMES.to_string()])?;
+    println!(
+        "| of it the sandbox, from the call to the first instruction of a program | {started:.1} ms | | | ≤ 3 ms | {} |",
+        met(started <= 3.0)
+    );
     pandas(binary, scratch, &python)
 }
 

@@ -15,7 +15,7 @@ use super::{Answer, AwsError, Call, read_body};
 use crate::{
     api::answer,
     sandbox,
-    service::{FunctionRef, Invoked, check_event, invoked_arn},
+    service::{FunctionRef, Invoked, Route, check_event, invoked_arn},
 };
 
 #[derive(Deserialize)]
@@ -56,7 +56,8 @@ pub(super) async fn invoke_async(mut call: Call<'_>) -> Result<Answer, AwsError>
     let request: InvokeRequest = call.input()?;
     let payload = event(&mut call, "Event").await?;
     let function = call.function(&request.function_name, None)?;
-    call.api.cloud.invocable(&call.scope, &function).await?;
+    // A function that is not there is named before an event that is none.
+    call.api.cloud.route(&call.scope, &function).await?;
     check_event(&payload)?;
     let event = sandbox::Call {
         request_id: call.request_id.to_owned(),
@@ -74,6 +75,8 @@ pub(super) struct Asked {
     /// `RequestResponse` where the request says nothing.
     pub(super) kind: String,
     pub(super) function: FunctionRef,
+    /// Where it goes.
+    pub(super) route: Route,
     pub(super) event: sandbox::Call,
     /// Whether the end of the log is wanted.
     pub(super) wants_tail: bool,
@@ -94,7 +97,7 @@ pub(super) async fn asked(call: &mut Call<'_>) -> Result<Asked, AwsError> {
     let kind = request.invocation_type.clone().unwrap_or_else(|| "RequestResponse".to_owned());
     let payload = event(call, &kind).await?;
     let function = call.function(&request.function_name, request.qualifier.as_deref())?;
-    call.api.cloud.invocable(&call.scope, &function).await?;
+    let route = call.api.cloud.route(&call.scope, &function).await?;
     check_event(&payload)?;
     let event = sandbox::Call {
         request_id: call.request_id.to_owned(),
@@ -107,11 +110,11 @@ pub(super) async fn asked(call: &mut Call<'_>) -> Result<Asked, AwsError> {
         },
         trace_id: trace_id(&call.headers),
     };
-    Ok(Asked { kind, function, event, wants_tail: request.log_type.as_deref() == Some("Tail") })
+    Ok(Asked { kind, function, route, event, wants_tail: request.log_type.as_deref() == Some("Tail") })
 }
 
 pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
-    let Asked { kind, function, event, wants_tail } = asked(&mut call).await?;
+    let Asked { kind, function, route, event, wants_tail } = asked(&mut call).await?;
     let trace_id = event.trace_id.clone();
     match kind.as_str() {
         "DryRun" => Ok(Answer::Empty(204)),
@@ -123,7 +126,8 @@ pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
             Ok(Answer::Response(Box::new(response)))
         }
         _ => {
-            let Invoked { outcome, version } = call.api.cloud.invoke(&call.scope, &function, event).await?;
+            let Invoked { outcome, version } =
+                call.api.cloud.invoke_by(route, &call.scope, &function, event).await?;
             let mut response = answer(200, "application/json", Body::empty(), call.request_id);
             if let Some(error) = &outcome.function_error {
                 set(&mut response, "x-amz-function-error", error);

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) async fn invoke(mut call: Call<'_>) -> Result<Answer, AwsError> {
-    let Asked { kind, function, event, wants_tail } = asked(&mut call).await?;
+    let Asked { kind, function, event, wants_tail, .. } = asked(&mut call).await?;
     if kind == "DryRun" {
         return Ok(Answer::Empty(204));
     }
