@@ -9,7 +9,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::net::unix::pipe;
+use tokio::{
+    net::unix::pipe,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{
     cell_event::{CellEvent, Exit, Outputs, RUNTIME},
@@ -33,7 +36,7 @@ pub(super) struct Cell {
     scratch: Option<Utf8PathBuf>,
     /// The same.
     group: Option<Group>,
-    memory_alarm: Option<pipe::Receiver>,
+    memory_alarm: Alarm,
     loopback: Loopback,
 }
 
@@ -64,8 +67,7 @@ impl Cell {
         let runtime = pipe::Receiver::from_owned_fd(keeper.log)?;
         let extensions = keeper.extension_log.map(pipe::Receiver::from_owned_fd).transpose()?;
         let status = pipe::Receiver::from_owned_fd(keeper.status)?;
-        let alarm = group.as_ref().and_then(Group::memory_alarm);
-        let memory_alarm = alarm.map(pipe::Receiver::from_owned_fd_unchecked).transpose()?;
+        let memory_alarm = Alarm::of(group.as_ref());
         let (pid, control) = (keeper.pid, Some(keeper.control));
         let loopback = keeper
             .sockets
@@ -111,7 +113,7 @@ impl Cell {
                 ready = self.status.readable() => if ready.is_err() {
                     return CellEvent::Gone;
                 },
-                () = memory_grew(self.memory_alarm.as_ref()) => return CellEvent::MemoryGrew,
+                () = memory_grew(&mut self.memory_alarm) => return CellEvent::MemoryGrew,
             }
             match self.status.try_read(&mut bytes) {
                 Ok(Record::SIZE) => match Record::from_bytes(bytes) {
@@ -153,9 +155,7 @@ impl Cell {
     /// the next alarm.
     pub(super) fn fits(&mut self) -> bool {
         let Some(group) = &self.group else { return true };
-        let alarm = group.memory_alarm().map(pipe::Receiver::from_owned_fd_unchecked);
-        // Without one, whoever looks from time to time finds it.
-        self.memory_alarm = alarm.and_then(Result::ok);
+        self.memory_alarm = Alarm::of(Some(group));
         group.own_bytes().is_none_or(|own| own <= group.memory_bytes())
     }
 
@@ -197,7 +197,7 @@ impl Cell {
     /// Ends all processes and waits until they are gone.
     pub(super) async fn end(mut self) {
         let Some(waiting) = self.close() else { return };
-        let _ = tokio::task::spawn_blocking(waiting).await;
+        let _ = spawn_blocking(waiting).await;
     }
 
     /// Lets go of the keeper; the answer waits for its end.
@@ -220,9 +220,29 @@ impl Cell {
     }
 }
 
+/// What tells that memory has grown.
+#[derive(Debug)]
+enum Alarm {
+    /// Nothing: whoever looks from time to time finds it.
+    None,
+    /// It is being made, off the async threads.
+    Coming(JoinHandle<Option<OwnedFd>>),
+    Set(pipe::Receiver),
+}
+
+impl Alarm {
+    fn of(group: Option<&Group>) -> Self {
+        group.and_then(Group::memory_alarm).map_or(Self::None, |make| Self::Coming(spawn_blocking(make)))
+    }
+}
+
 /// Waits until the kernel raises the alarm, if it ever does.
-async fn memory_grew(alarm: Option<&pipe::Receiver>) {
-    let Some(alarm) = alarm else { return std::future::pending().await };
+async fn memory_grew(alarm: &mut Alarm) {
+    if let Alarm::Coming(making) = alarm {
+        let made = making.await.ok().flatten().map(pipe::Receiver::from_owned_fd_unchecked);
+        *alarm = made.and_then(Result::ok).map_or(Alarm::None, Alarm::Set);
+    }
+    let Alarm::Set(alarm) = alarm else { return std::future::pending().await };
     // An eventfd is read like a pipe: eight bytes at a time.
     while alarm.readable().await.is_ok() && alarm.try_read(&mut [0; 8]).is_err() {}
 }

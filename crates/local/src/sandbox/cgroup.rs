@@ -63,7 +63,8 @@ pub(super) struct Groups {
 /// The groups of one environment. Their folders are removed with the value.
 #[derive(Debug)]
 pub(super) struct Group {
-    folders: Vec<Utf8PathBuf>,
+    /// With their versions.
+    folders: Vec<(Utf8PathBuf, u8)>,
     memory: Option<(Utf8PathBuf, u8)>,
     freezer: Option<Utf8PathBuf>,
     /// The most memory that the group has held; kept open, since it is read after calls.
@@ -71,6 +72,20 @@ pub(super) struct Group {
     memory_bytes: u64,
     /// How often the kernel has ended somebody, as far as that has been asked.
     kills_seen: AtomicU64,
+}
+
+/// A group for a process to be born into (`CLONE_INTO_CGROUP`, since Linux 5.7).
+#[derive(Debug)]
+pub(super) struct Cradle {
+    /// Its folder.
+    pub(super) folder: OwnedFd,
+    /// The file by which a process joins it afterwards, where the kernel does not do the other.
+    pub(super) door: OwnedFd,
+}
+
+fn door(folder: &Utf8Path, file: &str) -> io::Result<OwnedFd> {
+    let file = fs_err::OpenOptions::new().write(true).open(folder.join(file))?;
+    Ok(File::from(file).into())
 }
 
 impl Groups {
@@ -139,9 +154,9 @@ impl Groups {
             Group { folders: Vec::new(), memory: None, freezer: None, peak: None, memory_bytes, kills_seen };
         for tree in [&self.memory, &self.cpu, &self.processes, &self.freezer].into_iter().flatten() {
             let folder = tree.parent.join(&name);
-            if !group.folders.contains(&folder) {
+            if !group.folders.iter().any(|(made, _)| *made == folder) {
                 fs_err::create_dir(&folder)?;
-                group.folders.push(folder);
+                group.folders.push((folder, tree.version));
             }
         }
         if let Some(tree) = &self.memory {
@@ -179,13 +194,25 @@ impl Groups {
 }
 
 impl Group {
-    /// The files that a process joins the groups by, by writing a zero.
+    /// The files by which a process of one thread joins the groups that it is not born into, by writing
+    /// a zero. `tasks` and not `cgroup.procs`: to move a whole process the kernel waits until every
+    /// processor has been idle or elsewhere, some ten milliseconds, and for a thread that moves itself it
+    /// does not.
     pub(super) fn doors(&self) -> io::Result<Vec<OwnedFd>> {
-        let open = |folder: &Utf8PathBuf| {
-            let file = fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?;
-            Ok(File::from(file).into())
+        let first = self.folders.iter().position(|(_, version)| *version == 2);
+        let others = self.folders.iter().enumerate().filter(|(place, _)| Some(*place) != first);
+        others
+            .map(|(_, (folder, version))| door(folder, if *version == 2 { "cgroup.procs" } else { "tasks" }))
+            .collect()
+    }
+
+    /// The group that a process can be born into, where there is one: version 2 has no file for threads.
+    pub(super) fn cradle(&self) -> io::Result<Option<Cradle>> {
+        let Some((folder, _)) = self.folders.iter().find(|(_, version)| *version == 2) else {
+            return Ok(None);
         };
-        self.folders.iter().map(open).collect()
+        let opened = File::from(fs_err::File::open(folder)?).into();
+        Ok(Some(Cradle { folder: opened, door: door(folder, "cgroup.procs")? }))
     }
 
     /// Makes every process stand still, or go on.
@@ -196,24 +223,14 @@ impl Group {
         }
     }
 
-    /// An eventfd that the kernel writes to when memory has grown by as much as is left of the
-    /// setting, where it can. Files count in the figure that it watches, so an alarm is a reason to
-    /// look and no more.
-    pub(super) fn memory_alarm(&self) -> Option<OwnedFd> {
-        use nix::sys::eventfd::{EfdFlags, EventFd};
-        use std::os::fd::AsRawFd;
+    /// Makes an eventfd that the kernel writes to when memory has grown by as much as is left of the
+    /// setting, where it can. Files count in the figure that it watches, so an alarm is a reason to look
+    /// and no more. What this gives blocks for some ten milliseconds, in which the kernel waits for all
+    /// processors.
+    pub(super) fn memory_alarm(&self) -> Option<impl FnOnce() -> Option<OwnedFd> + Send + 'static> {
         let (folder, 1) = self.memory.as_ref()? else { return None };
-        let left = self.memory_bytes.saturating_sub(self.own_bytes()?).max(NEAR_BYTES);
-        let threshold = number(folder, "memory.usage_in_bytes")? + left;
-        let alarm = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok()?;
-        let figure = fs_err::File::open(folder.join("memory.usage_in_bytes")).ok()?;
-        let order = format!("{} {} {threshold}", alarm.as_raw_fd(), figure.as_raw_fd());
-        fs_err::OpenOptions::new()
-            .write(true)
-            .open(folder.join("cgroup.event_control"))
-            .and_then(|mut file| io::Write::write_all(&mut file, order.as_bytes()))
-            .ok()?;
-        Some(alarm.into())
+        let (folder, own, setting) = (folder.clone(), self.own_bytes()?, self.memory_bytes);
+        Some(move || alarm(&folder, setting.saturating_sub(own).max(NEAR_BYTES)))
     }
 
     /// Whether the kernel has ended somebody for want of memory since this was asked last.
@@ -245,9 +262,25 @@ impl Group {
     }
 }
 
+/// An alarm when a group holds so many bytes more than now.
+fn alarm(folder: &Utf8Path, left: u64) -> Option<OwnedFd> {
+    use nix::sys::eventfd::{EfdFlags, EventFd};
+    use std::os::fd::AsRawFd;
+    let threshold = number(folder, "memory.usage_in_bytes")? + left;
+    let alarm = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok()?;
+    let figure = fs_err::File::open(folder.join("memory.usage_in_bytes")).ok()?;
+    let order = format!("{} {} {threshold}", alarm.as_raw_fd(), figure.as_raw_fd());
+    fs_err::OpenOptions::new()
+        .write(true)
+        .open(folder.join("cgroup.event_control"))
+        .and_then(|mut file| io::Write::write_all(&mut file, order.as_bytes()))
+        .ok()?;
+    Some(alarm.into())
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
-        for folder in &self.folders {
+        for (folder, _) in &self.folders {
             // Empty by now: the environment's processes are gone before its groups are.
             if let Err(error) = std::fs::remove_dir(folder) {
                 tracing::warn!(%error, %folder, "a control group stays behind");
@@ -370,14 +403,15 @@ mod tests {
         let groups = Groups::detect();
         let group = groups.make(Limits { memory_mb: 128, tmp_mb: 512, processes: 64 }).expect("made");
         let folders = group.folders.clone();
-        assert!(folders.iter().all(|folder| folder.is_dir()));
-        assert_eq!(group.doors().expect("open").len(), folders.len());
+        assert!(folders.iter().all(|(folder, _)| folder.is_dir()));
+        let (doors, cradle) = (group.doors().expect("open"), group.cradle().expect("open"));
+        assert_eq!(doors.len() + usize::from(cradle.is_some()), folders.len());
         if groups.limit_memory() {
             assert_eq!(group.own_bytes(), Some(0));
             assert!(group.peak.is_none() || group.peak_bytes() == Some(0));
             assert!(!group.has_killed());
         }
         drop(group);
-        assert!(folders.iter().all(|folder| !folder.exists()));
+        assert!(folders.iter().all(|(folder, _)| !folder.exists()));
     }
 }

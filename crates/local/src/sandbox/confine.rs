@@ -23,14 +23,18 @@ use nix::{
 };
 use seccompiler::BpfProgram;
 
+use super::cgroup::Cradle;
+
 /// More groups than there are controllers that we use.
 const MOST_DOORS: usize = 4;
 
 /// What a jail's programs are confined by.
 #[derive(Debug, Default)]
 pub(super) struct Confinement {
-    /// The doors of their control groups.
+    /// The doors of their control groups, by which they join them.
     pub(super) doors: Vec<OwnedFd>,
+    /// The group that they are born into.
+    pub(super) cradle: Option<Cradle>,
     /// Filters of system calls, in the order in which they are set.
     pub(super) filters: Vec<BpfProgram>,
     /// A Landlock ruleset.
@@ -84,6 +88,8 @@ pub(super) fn fence(reach: &Reach<'_>) -> io::Result<Option<OwnedFd>> {
 /// The same as plain numbers and pointers, for the child.
 pub(super) struct Prepared {
     doors: [RawFd; MOST_DOORS],
+    /// A folder, and the door for who was not born there.
+    cradle: [RawFd; 2],
     filters: Vec<libc::sock_fprog>,
     fence: RawFd,
 }
@@ -104,7 +110,11 @@ impl Confinement {
                 filter: program.as_ptr().cast_mut().cast(),
             })
             .collect();
-        Prepared { doors, filters, fence: self.fence.as_ref().map_or(-1, AsRawFd::as_raw_fd) }
+        let cradle = self
+            .cradle
+            .as_ref()
+            .map_or([-1; 2], |Cradle { folder, door }| [folder.as_raw_fd(), door.as_raw_fd()]);
+        Prepared { doors, cradle, filters, fence: self.fence.as_ref().map_or(-1, AsRawFd::as_raw_fd) }
     }
 }
 
@@ -119,7 +129,7 @@ impl Prepared {
     pub(super) unsafe fn lift(&mut self) {
         // SAFETY: only numbers are moved; -1 stays what it is, an error.
         unsafe {
-            for door in &mut self.doors {
+            for door in self.doors.iter_mut().chain(&mut self.cradle) {
                 *door = lifted(*door);
             }
             self.fence = lifted(self.fence);
@@ -134,7 +144,7 @@ impl Prepared {
         let mut next = first;
         // SAFETY: as above.
         unsafe {
-            for descriptor in self.doors.iter_mut().chain([&mut self.fence]) {
+            for descriptor in self.doors.iter_mut().chain(&mut self.cradle).chain([&mut self.fence]) {
                 if *descriptor >= 0 {
                     *descriptor = libc::dup3(*descriptor, next, libc::O_CLOEXEC);
                     next += 1;
@@ -144,12 +154,18 @@ impl Prepared {
         next
     }
 
+    /// The folder of the group that a child is born into; -1 where there is none.
+    pub(super) fn cradle(&self) -> RawFd {
+        self.cradle[0]
+    }
+
     /// Joins the control groups: what is started from here on belongs to them.
     ///
     /// # Safety
     /// Only in a child of the keeper.
-    pub(super) unsafe fn join(&self) -> Result<(), c_int> {
-        for &door in self.doors.iter().filter(|&&door| door >= 0) {
+    pub(super) unsafe fn join(&self, was_born_inside: bool) -> Result<(), c_int> {
+        let late = if was_born_inside { -1 } else { self.cradle[1] };
+        for &door in self.doors.iter().chain([&late]).filter(|&&door| door >= 0) {
             // SAFETY: writes one byte that lives for ever.
             if unsafe { libc::write(door, c"0".as_ptr().cast(), 1) } < 0 {
                 return Err(Errno::last_raw());

@@ -543,7 +543,8 @@ impl Host {
                 Some(reach) if self.means.fence => confine::fence(reach)?,
                 _ => None,
             };
-            let confinement = Confinement { doors: group.doors()?, filters: self.filters.clone(), fence };
+            let (doors, cradle) = (group.doors()?, group.cradle()?);
+            let confinement = Confinement { doors, cradle, filters: self.filters.clone(), fence };
             Ok((Some(group), confinement))
         };
         make().map_err(start("make a control group"))

@@ -239,6 +239,34 @@ unsafe fn clone(namespaces: c_int) -> c_long {
     }
 }
 
+/// The kernel's `struct clone_args` (clone(2)).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// `fork` into the control group of this folder; -1 where that is none, or the kernel does not do it.
+unsafe fn clone_into(folder: RawFd) -> c_long {
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+    let Ok(cgroup) = u64::try_from(folder) else { return -1 };
+    let exit_signal = libc::SIGCHLD as u64;
+    let arguments = CloneArguments { flags: INTO_CGROUP, exit_signal, cgroup, ..CloneArguments::default() };
+    // SAFETY: the arguments have the layout of the kernel's structure and live through the call; without
+    // CLONE_VM and with a null stack this is fork.
+    unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) }
+}
+
 const CONTROL: RawFd = 3;
 const STATUS: RawFd = 4;
 const LOG: RawFd = 5;
@@ -460,18 +488,25 @@ unsafe fn kill_children() {
 unsafe fn start_program(prepared: &Prepared<'_>, program: usize) -> libc::pid_t {
     // SAFETY: the child only makes async-signal-safe calls until it executes or exits.
     unsafe {
-        let pid = clone(0);
+        let (pid, was_born_inside) = match clone_into(prepared.confined.cradle()) {
+            -1 => (clone(0), false),
+            pid => (pid, true),
+        };
         if pid != 0 {
             return pid as libc::pid_t;
         }
-        let errno = become_runtime(prepared, program).err().unwrap_or(0);
+        let errno = become_runtime(prepared, program, was_born_inside).err().unwrap_or(0);
         report(Record::ExecFailed { program, errno });
         libc::_exit(127)
     }
 }
 
 /// Returns only on failure.
-unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), c_int> {
+unsafe fn become_runtime(
+    prepared: &Prepared<'_>,
+    program: usize,
+    was_born_inside: bool,
+) -> Result<(), c_int> {
     let (Some(runtime), Some((arguments, environment))) =
         (prepared.plan.program(program), prepared.lists.get(program))
     else {
@@ -481,7 +516,7 @@ unsafe fn become_runtime(prepared: &Prepared<'_>, program: usize) -> Result<(), 
     // SAFETY: system calls on memory prepared before the clone; the argument and environment
     // lists end with null.
     unsafe {
-        prepared.confined.join()?;
+        prepared.confined.join(was_born_inside)?;
         libc::setsid();
         // Whoever started the server may keep keys in the session's keyring, which is inherited. A
         // host that forbids this call has none to inherit.
