@@ -30,7 +30,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts},
     middleware,
     response::Response,
     routing::get,
@@ -105,7 +105,18 @@ impl Front {
 
     /// Answers one request. AWS's paths are not ours to route, and a call of a function goes past the
     /// router: finding out that it is none of our own paths would cost more than answering it.
-    async fn answer(&self, mut request: Request, peer: SocketAddr) -> Response {
+    async fn answer(&self, request: Request, peer: SocketAddr) -> Response {
+        let holds_back = request.headers().contains_key(header::EXPECT);
+        let mut response = self.routed(request, peer).await;
+        if holds_back && response.status().as_u16() >= 400 {
+            // A client that is refused before it was asked for the body never sends it, and what it sends
+            // next would be taken for that body.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn routed(&self, mut request: Request, peer: SocketAddr) -> Response {
         if request.uri().path().starts_with(OWN_PATHS) {
             request.extensions_mut().insert(ConnectInfo(peer));
             let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request).await;
@@ -501,6 +512,22 @@ pub(crate) mod tests {
             answer,
             @r#"400 {"Type":"User","message":"no Python 3.12 on this machine for python3.12; no CPython 3 was found at all; install it (`uv python install 3.12` or `pyenv install 3.12`), name one with --python"}"#
         );
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_before_the_body_gets_no_second_request() {
+        let (_folder, api) = api();
+        let access = Access::default();
+        let reach = Reach { access: &access, address: None };
+        let front = Front::new(Arc::clone(&api.cloud), Presence::Embedded, &reach).expect("a front");
+        let check = async |headers: &[(&str, &str)]| {
+            let peer = "127.0.0.1:1".parse().expect("an address");
+            let response = front.answer(request("PUT", "/nowhere/key", headers, "x"), peer).await;
+            let closes = response.headers().get("connection").map(HeaderValue::as_bytes);
+            (response.status().as_u16(), closes == Some(b"close"))
+        };
+        assert_eq!(check(&[("expect", "100-continue")]).await, (404, true));
+        assert_eq!(check(&[]).await, (404, false));
     }
 
     fn check(authorization: &str) -> String {
