@@ -33,6 +33,9 @@ impl Hint for RegistryError {
 struct Registered {
     format: u32,
     journal: Utf8PathBuf,
+    /// The journal was about to be begun: where it is not, nothing is lost.
+    #[serde(default)]
+    announced: bool,
 }
 
 const REGISTRY_FORMAT: u32 = 1;
@@ -42,19 +45,30 @@ impl Registry {
         Self { folder: folder.to_owned() }
     }
 
+    /// Says that a journal is about to be begun, so that one whose process is killed at once is known too.
+    pub(crate) fn announce(&self, journal: &Utf8Path) -> Result<(), RegistryError> {
+        let [entry, _] = self.paths(journal);
+        if entry.exists() { Ok(()) } else { self.enter(journal, true) }
+    }
+
     /// Registers a journal that exists.
     pub(crate) fn add(&self, journal: &Utf8Path) -> Result<(), RegistryError> {
-        let error = |source| RegistryError { folder: self.folder.clone(), source };
-        fs::create_dir_all(&self.folder).map_err(error)?;
-        let [entry, link] = self.paths(journal);
-        let registered = Registered { format: REGISTRY_FORMAT, journal: journal.to_owned() };
-        let text = serde_json::to_string(&registered).map_err(|source| error(source.into()))?;
-        let beside = entry.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&beside, text + "\n").and_then(|()| fs::rename(&beside, &entry)).map_err(error)?;
+        self.enter(journal, false)?;
+        let [_, link] = self.paths(journal);
         let _ = fs::remove_file(&link);
         // Another file system has no hard links to this one; then the journal's own path must do.
         let _ = fs::hard_link(journal, &link);
         Ok(())
+    }
+
+    fn enter(&self, journal: &Utf8Path, announced: bool) -> Result<(), RegistryError> {
+        let error = |source| RegistryError { folder: self.folder.clone(), source };
+        fs::create_dir_all(&self.folder).map_err(error)?;
+        let [entry, _] = self.paths(journal);
+        let registered = Registered { format: REGISTRY_FORMAT, journal: journal.to_owned(), announced };
+        let text = serde_json::to_string(&registered).map_err(|source| error(source.into()))?;
+        let beside = entry.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&beside, text + "\n").and_then(|()| fs::rename(&beside, &entry)).map_err(error)
     }
 
     /// Puts a journal back that was deleted beside its app, so that `up` goes on with it.
@@ -94,6 +108,9 @@ impl Registry {
             let Ok(registered) = serde_json::from_str::<Registered>(&text) else { continue };
             let [_, link] = self.paths(&registered.journal);
             let readable = [registered.journal.clone(), link].into_iter().find(|path| path.exists());
+            if registered.announced && readable.is_none() {
+                continue;
+            }
             found.push(Found { journal: registered.journal, readable });
         }
         found.sort_by(|a, b| a.journal.cmp(&b.journal));
@@ -118,6 +135,22 @@ pub(crate) struct Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_announced_is_known_as_soon_as_it_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        let registry = Registry::at(&root.join("apps"));
+        let journal = root.join("app.journal");
+        registry.announce(&journal).expect("announced");
+        assert_eq!(registry.all().expect("readable"), [], "nothing is lost");
+        fs::write(&journal, "text\n").expect("written");
+        assert_eq!(registry.all().expect("readable")[0].readable, Some(journal.clone()));
+        registry.add(&journal).expect("registered");
+        registry.announce(&journal).expect("known already");
+        fs::remove_file(&journal).expect("removed");
+        assert!(registry.all().expect("readable")[0].readable.is_some(), "the link is left");
+    }
 
     #[test]
     fn a_journal_outlives_its_app() {

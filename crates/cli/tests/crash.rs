@@ -78,7 +78,8 @@ fn killed_at_any_moment_down_leaves_nothing() {
             env.run_ok(&["up", app.as_str(), "--via-s3"]);
         }
         env.run_ok(&["down"]);
-        assert!(!app.join(".layercake").exists(), "moment {moment}");
+        let left: Vec<_> = app.join(".layercake").read_dir_utf8().into_iter().flatten().flatten().collect();
+        assert!(!app.join(".layercake").exists(), "moment {moment}: {left:?}");
     }
     assert_eq!(env.everything(), nothing());
 }

@@ -90,6 +90,7 @@ async fn on_endpoint(
     if let Some(journal) = &known {
         wanted.check_journal(journal, &cloud.place)?;
     }
+    registry.announce(&wanted.journal)?;
     let mut journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
     registry.add(&wanted.journal)?;
     let (deployed, interrupt) = until_interrupted(wanted, built, cloud, &mut journal, ui, times).await?;
