@@ -23,6 +23,7 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
+use futures::{FutureExt, future::BoxFuture};
 use layercake_core::{Hint, aws::AccountId};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -179,7 +180,13 @@ impl CloudHolder {
 /// # Errors
 /// [`StartError`] when the folder is in use or cannot be used, the address cannot be had, or
 /// listening there would not be safe.
-pub async fn start(config: Config) -> Result<Handle, StartError> {
+pub fn start(config: Config) -> BoxFuture<'static, Result<Handle, StartError>> {
+    // Code of an `async fn` is generated where it is awaited first, and with it all that it starts: as
+    // one, this would give the whole server the optimisation of whoever calls it, which is none.
+    begin(config).boxed()
+}
+
+async fn begin(config: Config) -> Result<Handle, StartError> {
     config.access.fault(config.listen)?;
     let cloud = open(&config)?;
     let listen = |source| StartError::Listen { address: config.listen, source };
