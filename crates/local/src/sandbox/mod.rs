@@ -73,6 +73,7 @@ mod streaming;
 mod survey;
 mod telemetry;
 pub mod terminal;
+mod turns;
 mod variables;
 
 pub use exchange::ResponseHead;

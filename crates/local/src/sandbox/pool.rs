@@ -11,9 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-use super::{EnvironmentSpec, Network, SandboxError, environment::Environment};
+use super::{
+    EnvironmentSpec, Network, SandboxError,
+    environment::Environment,
+    turns::{STALL, Turns},
+};
 
 /// Which calls may share environments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +52,8 @@ struct State {
     /// Who uses environments now, by a number.
     leased: HashMap<u64, Leased>,
     next_lease: u64,
+    /// Who waits for a busy environment, by the number of its lease.
+    turns: HashMap<Key, Turns<(u64, Box<Environment>)>>,
     /// How many environments are to be kept, whether they are used or not.
     floors: HashMap<Key, usize>,
     /// Environments that exist, busy ones and those being started or ended among them.
@@ -62,6 +68,7 @@ struct State {
 #[derive(Debug)]
 struct Leased {
     key: Key,
+    since: Instant,
     /// Its environment is not kept.
     retired: bool,
     /// Its environment is not ready for a call yet.
@@ -79,6 +86,8 @@ pub(super) struct Pool {
     /// Told when something is idle and moves.
     rested: Arc<Notify>,
     most: NonZeroUsize,
+    /// From how many busy environments of a function on quick calls wait for one of them.
+    crowd: usize,
     patience: Duration,
 }
 
@@ -106,6 +115,23 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// A call that waits for a busy environment. What it is given when it has gone goes back.
+struct Turn<'a> {
+    pool: &'a Pool,
+    given: oneshot::Receiver<(u64, Box<Environment>)>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.given.close();
+        if let Ok((number, environment)) = self.given.try_recv() {
+            // It ends before its lease does, where it may not be kept.
+            let mut lease = self.pool.lease(number);
+            drop(lease.give_back(environment));
+        }
+    }
+}
+
 /// Environments on their way out. They keep their places until this is dropped.
 #[derive(Debug)]
 pub(super) struct Leaving<'a> {
@@ -124,13 +150,28 @@ pub(super) enum Acquired {
 impl State {
     fn lease(&mut self, key: &Key, starting: bool) -> u64 {
         self.next_lease += 1;
-        self.leased.insert(self.next_lease, Leased { key: key.clone(), retired: false, starting });
+        let leased = Leased { key: key.clone(), since: Instant::now(), retired: false, starting };
+        self.leased.insert(self.next_lease, leased);
         self.next_lease
     }
 
     /// How many calls could have an environment now: one that is idle, or a place for a new one.
     fn free(&self, most: NonZeroUsize) -> usize {
         self.idle.values().map(Vec::len).sum::<usize>() + most.get().saturating_sub(self.alive)
+    }
+
+    /// Queues a call up for a busy environment, where that is better than to take an idle one.
+    fn line_up(&mut self, key: &Key, crowd: usize) -> Option<oneshot::Receiver<(u64, Box<Environment>)>> {
+        // Where nothing is idle, one more starts, as on AWS.
+        if self.leased.len() < crowd || self.waiting > 0 || self.idle.get(key).is_none_or(Vec::is_empty) {
+            return None;
+        }
+        let turns = self.turns.get_mut(key).filter(|turns| turns.is_quick())?;
+        let now = Instant::now();
+        let is_quick = |leased: &&Leased| {
+            !leased.retired && now.saturating_duration_since(leased.since) < STALL && leased.key == *key
+        };
+        (self.leased.values().filter(is_quick).count() >= crowd).then(|| turns.join())
     }
 
     /// How many environments of a key are in use.
@@ -161,6 +202,7 @@ impl Pool {
             emptied: Notify::new(),
             rested: Arc::default(),
             most,
+            crowd: 2 * std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             patience,
         }
     }
@@ -171,6 +213,12 @@ impl Pool {
 
     /// An idle environment, or room for a new one; waits while the machine is full.
     pub(super) async fn acquire(&self, key: Key) -> Result<(Lease<'_>, Acquired), SandboxError> {
+        let given = self.state().line_up(&key, self.crowd);
+        if let Some(given) = given
+            && let Some((lease, environment)) = Box::pin(self.turn(&key, given)).await
+        {
+            return Ok((lease, Acquired::Warm(environment)));
+        }
         let acquired = {
             let mut state = self.state();
             // What is free while others wait is theirs.
@@ -181,6 +229,23 @@ impl Pool {
             None => Box::pin(self.wait(&key)).await?,
         };
         Ok((Lease { pool: self, number, returned: false }, acquired))
+    }
+
+    /// Waits for an environment that is busy, as long as some come back.
+    async fn turn(
+        &self,
+        key: &Key,
+        given: oneshot::Receiver<(u64, Box<Environment>)>,
+    ) -> Option<(Lease<'_>, Box<Environment>)> {
+        let mut turn = Turn { pool: self, given };
+        loop {
+            if let Ok(given) = tokio::time::timeout(STALL, &mut turn.given).await {
+                return given.ok().map(|(number, environment)| (self.lease(number), environment));
+            }
+            if self.state().turns.get(key).is_none_or(|turns| turns.has_stalled(Instant::now())) {
+                return None;
+            }
+        }
     }
 
     /// Queues up.
@@ -294,6 +359,8 @@ impl Pool {
             stale.extend(idle.extract_if(.., |idle| is_stale(idle)).map(|idle| idle.environment));
         }
         state.idle.retain(|_, idle| !idle.is_empty());
+        let State { turns, idle, .. } = &mut *state;
+        turns.retain(|key, turns| turns.is_awaited() || idle.contains_key(key));
         stale
     }
 
@@ -396,18 +463,38 @@ impl Lease<'_> {
     /// Gives an environment back after a call. It comes out again when it may not be kept: then it
     /// must end before the lease does.
     pub(super) fn give_back(&mut self, environment: Box<Environment>) -> Option<Box<Environment>> {
-        let mut state = self.pool.state();
-        let Some(Leased { key, retired: false, .. }) = state.leased.remove(&self.number) else {
+        let now = Instant::now();
+        let mut guard = self.pool.state();
+        let state = &mut *guard;
+        // Its lease ends when the environment has, where it may not be kept.
+        let may_be_kept = |leased: &&mut Leased| !leased.retired && !state.closed;
+        let Some(leased) = state.leased.get_mut(&self.number).filter(may_be_kept) else {
             return Some(environment);
         };
-        if state.closed {
-            return Some(environment);
-        }
         self.returned = true;
-        let idle = Idle { environment, since: Instant::now() };
-        state.idle.entry(key).or_default().push(idle);
+        let mut given = (self.number, environment);
+        if !state.turns.contains_key(&leased.key) {
+            state.turns.insert(leased.key.clone(), Turns::default());
+        }
+        if let Some(turns) = state.turns.get_mut(&leased.key) {
+            turns.came_back(now.saturating_duration_since(leased.since), now);
+            // Who waits for any place comes before who waits for this one.
+            if state.waiting == 0 {
+                match turns.hand_on(given) {
+                    Ok(()) => {
+                        leased.since = now;
+                        return None;
+                    }
+                    Err(refused) => given = refused,
+                }
+            }
+        }
+        let (number, environment) = given;
+        if let Some(Leased { key, .. }) = state.leased.remove(&number) {
+            state.idle.entry(key).or_default().push(Idle { environment, since: now });
+        }
         let watched = std::mem::replace(&mut state.watched, true);
-        drop(state);
+        drop(guard);
         if !watched {
             self.pool.rested.notify_one();
         }
