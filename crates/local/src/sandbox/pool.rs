@@ -58,8 +58,8 @@ struct State {
     floors: HashMap<Key, usize>,
     /// Environments that exist, busy ones and those being started or ended among them.
     alive: usize,
-    /// How many calls wait for one.
-    waiting: usize,
+    /// How many calls wait for any one, by what they are to run; none of them is zero.
+    waiting: HashMap<Key, usize>,
     closed: bool,
     /// Somebody will look for idle environments that move.
     watched: bool,
@@ -100,18 +100,27 @@ pub(super) struct Lease<'a> {
 }
 
 /// A call that waits, until this is dropped.
-struct Waiting<'a>(&'a Pool);
+struct Waiting<'a> {
+    pool: &'a Pool,
+    key: &'a Key,
+}
 
 impl<'a> Waiting<'a> {
-    fn of(pool: &'a Pool) -> Self {
-        pool.state().waiting += 1;
-        Self(pool)
+    fn of(pool: &'a Pool, key: &'a Key) -> Self {
+        *pool.state().waiting.entry(key.clone()).or_default() += 1;
+        Self { pool, key }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.state().waiting -= 1;
+        let mut state = self.pool.state();
+        if let Some(count) = state.waiting.get_mut(self.key) {
+            *count -= 1;
+            if *count == 0 {
+                state.waiting.remove(self.key);
+            }
+        }
     }
 }
 
@@ -163,15 +172,48 @@ impl State {
     /// Queues a call up for a busy environment, where that is better than to take an idle one.
     fn line_up(&mut self, key: &Key, crowd: usize) -> Option<oneshot::Receiver<(u64, Box<Environment>)>> {
         // Where nothing is idle, one more starts, as on AWS.
-        if self.leased.len() < crowd || self.waiting > 0 || self.idle.get(key).is_none_or(Vec::is_empty) {
+        if self.idle.get(key).is_none_or(Vec::is_empty) || self.others_wait(key) {
             return None;
         }
-        let turns = self.turns.get_mut(key).filter(|turns| turns.is_quick())?;
-        let now = Instant::now();
-        let is_quick = |leased: &&Leased| {
+        if !self.turns.get(key).is_some_and(Turns::is_quick) || !self.is_crowded(key, crowd, Instant::now()) {
+            return None;
+        }
+        self.turns.get_mut(key).map(Turns::join)
+    }
+
+    /// Notes how long an environment was away.
+    fn came_back(&mut self, leased: &Leased, now: Instant) {
+        if !self.turns.contains_key(&leased.key) {
+            self.turns.insert(leased.key.clone(), Turns::default());
+        }
+        if let Some(turns) = self.turns.get_mut(&leased.key) {
+            turns.came_back(now.saturating_duration_since(leased.since), now);
+        }
+    }
+
+    /// Whether one who waits for a busy environment may have this one, which nobody has now.
+    fn has_room_for_a_turn(&self, key: &Key, crowd: usize, now: Instant) -> bool {
+        self.turns.get(key).is_some_and(Turns::is_awaited)
+            && !self.is_crowded(key, crowd, now)
+            && !self.others_wait(key)
+    }
+
+    /// Whether so many environments of a key have gone to calls just now.
+    fn is_crowded(&self, key: &Key, crowd: usize, now: Instant) -> bool {
+        let is_of_late = |leased: &&Leased| {
             !leased.retired && now.saturating_duration_since(leased.since) < STALL && leased.key == *key
         };
-        (self.leased.values().filter(is_quick).count() >= crowd).then(|| turns.join())
+        self.leased.len() >= crowd && self.leased.values().filter(is_of_late).count() >= crowd
+    }
+
+    /// Whether calls of something else wait for any environment: who has one is to let it go.
+    fn others_wait(&self, key: &Key) -> bool {
+        self.waiting.keys().any(|waiting| waiting != key)
+    }
+
+    /// How many calls wait for any environment.
+    fn waiting(&self) -> usize {
+        self.waiting.values().sum()
     }
 
     /// How many environments of a key are in use.
@@ -213,7 +255,10 @@ impl Pool {
 
     /// An idle environment, or room for a new one; waits while the machine is full.
     pub(super) async fn acquire(&self, key: Key) -> Result<(Lease<'_>, Acquired), SandboxError> {
-        let given = self.state().line_up(&key, self.crowd);
+        let given = {
+            let mut state = self.state();
+            if state.waiting.is_empty() { state.line_up(&key, self.crowd) } else { None }
+        };
         if let Some(given) = given
             && let Some((lease, environment)) = Box::pin(self.turn(&key, given)).await
         {
@@ -222,7 +267,7 @@ impl Pool {
         let acquired = {
             let mut state = self.state();
             // What is free while others wait is theirs.
-            if state.waiting == 0 { self.take(&mut state, &key)? } else { None }
+            if state.waiting.is_empty() { self.take(&mut state, &key)? } else { None }
         };
         let (acquired, number) = match acquired {
             Some(acquired) => acquired,
@@ -251,25 +296,36 @@ impl Pool {
     /// Queues up.
     async fn wait(&self, key: &Key) -> Result<(Acquired, u64), SandboxError> {
         let deadline = tokio::time::Instant::now() + self.patience;
-        let _waiting = Waiting::of(self);
         let mut is_next = false;
         loop {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            {
-                let mut state = self.state();
-                // Something may have become free before it could be told.
-                if (is_next || state.closed || state.free(self.most) >= state.waiting)
-                    && let Some(acquired) = self.take(&mut state, key)?
+            let waiting = Waiting::of(self, key);
+            let given = loop {
+                let freed = self.freed.notified();
+                tokio::pin!(freed);
+                freed.as_mut().enable();
                 {
-                    return Ok(acquired);
+                    let mut state = self.state();
+                    if is_next && let Some(given) = state.line_up(key, self.crowd) {
+                        // What it was told of is still free.
+                        self.freed.notify_one();
+                        break given;
+                    }
+                    // Something may have become free before it could be told.
+                    if (is_next || state.closed || state.free(self.most) >= state.waiting())
+                        && let Some(acquired) = self.take(&mut state, key)?
+                    {
+                        return Ok(acquired);
+                    }
                 }
+                if tokio::time::timeout_at(deadline, freed).await.is_err() {
+                    return Err(SandboxError::Busy { environments: self.most.get() });
+                }
+                is_next = true;
+            };
+            drop(waiting);
+            if let Some((lease, environment)) = self.turn(key, given).await {
+                return Ok((Acquired::Warm(environment), lease.keep()));
             }
-            if tokio::time::timeout_at(deadline, freed).await.is_err() {
-                return Err(SandboxError::Busy { environments: self.most.get() });
-            }
-            is_next = true;
         }
     }
 
@@ -467,32 +523,26 @@ impl Lease<'_> {
         let mut guard = self.pool.state();
         let state = &mut *guard;
         // Its lease ends when the environment has, where it may not be kept.
-        let may_be_kept = |leased: &&mut Leased| !leased.retired && !state.closed;
-        let Some(leased) = state.leased.get_mut(&self.number).filter(may_be_kept) else {
+        let may_be_kept =
+            !state.closed && state.leased.get(&self.number).is_some_and(|leased| !leased.retired);
+        let Some(leased) = state.leased.remove(&self.number).filter(|_| may_be_kept) else {
             return Some(environment);
         };
         self.returned = true;
-        let mut given = (self.number, environment);
-        if !state.turns.contains_key(&leased.key) {
-            state.turns.insert(leased.key.clone(), Turns::default());
-        }
-        if let Some(turns) = state.turns.get_mut(&leased.key) {
-            turns.came_back(now.saturating_duration_since(leased.since), now);
-            // Who waits for any place comes before who waits for this one.
-            if state.waiting == 0 {
-                match turns.hand_on(given) {
-                    Ok(()) => {
-                        leased.since = now;
-                        return None;
-                    }
-                    Err(refused) => given = refused,
+        state.came_back(&leased, now);
+        let mut environment = environment;
+        if state.has_room_for_a_turn(&leased.key, self.pool.crowd, now)
+            && let Some(turns) = state.turns.get_mut(&leased.key)
+        {
+            match turns.hand_on((self.number, environment)) {
+                Ok(()) => {
+                    state.leased.insert(self.number, Leased { since: now, ..leased });
+                    return None;
                 }
+                Err((_, refused)) => environment = refused,
             }
         }
-        let (number, environment) = given;
-        if let Some(Leased { key, .. }) = state.leased.remove(&number) {
-            state.idle.entry(key).or_default().push(Idle { environment, since: now });
-        }
+        state.idle.entry(leased.key).or_default().push(Idle { environment, since: now });
         let watched = std::mem::replace(&mut state.watched, true);
         drop(guard);
         if !watched {
@@ -557,7 +607,7 @@ mod tests {
         drop(third);
         fourth.now_or_never().expect("its turn").expect("a place");
         let state = pool.state();
-        assert_eq!((state.alive, state.waiting), (0, 0));
+        assert_eq!((state.alive, state.waiting()), (0, 0));
     }
 
     #[tokio::test]
