@@ -1,6 +1,6 @@
 //! The jail: a process in namespaces of its own, made by an ordered list of precomputed steps.
 //!
-//! Owns the only `unsafe` code of the crate: clone, mounts, identity, exec. A jail has two
+//! Owns the `unsafe` code of a jail: clone, mounts, identity, exec. A jail has two
 //! kinds of processes. The *keeper* is process 1 of the new pid namespace; it runs the steps, starts
 //! the *programs* (the runtime and the function's extensions) whenever the server says so, and
 //! reports how they ended. When the server goes away, however it does, the control pipe closes, the

@@ -13,11 +13,13 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{
-    EnvironmentSpec, Network, SandboxError,
-    environment::Environment,
-    turns::{STALL, Turns},
-};
+use super::{EnvironmentSpec, Network, SandboxError, environment::Environment, turns::Turns};
+
+/// From how many busy environments of a function for each processor on its quick calls wait for one of
+/// them: one works while the other's answer and next call are on their way.
+const CROWD_OF_A_CPU: usize = 2;
+/// A quick call that has waited so long, while nothing came back, has what is idle.
+const STALL: Duration = Duration::from_millis(10);
 
 /// Which calls may share environments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,20 +42,20 @@ impl Key {
 }
 
 #[derive(Debug)]
-struct Idle {
-    environment: Box<Environment>,
+struct Idle<E> {
+    environment: E,
     since: Instant,
 }
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<E> {
     /// The environment used last is at the end, and used next: the others may retire.
-    idle: HashMap<Key, Vec<Idle>>,
+    idle: HashMap<Key, Vec<Idle<E>>>,
     /// Who uses environments now, by a number.
     leased: HashMap<u64, Leased>,
     next_lease: u64,
     /// Who waits for a busy environment, by the number of its lease.
-    turns: HashMap<Key, Turns<(u64, Box<Environment>)>>,
+    turns: HashMap<Key, Turns<(u64, E)>>,
     /// How many environments are to be kept, whether they are used or not.
     floors: HashMap<Key, usize>,
     /// Environments that exist, busy ones and those being started or ended among them.
@@ -75,10 +77,19 @@ struct Leased {
     starting: bool,
 }
 
-/// All pools.
+/// When environments of a function are so many that one more makes its quick calls no quicker.
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    /// How many that is.
+    size: usize,
+    /// Those count that went to their calls within this time: the others wait for something.
+    of_late: Duration,
+}
+
+/// All pools. What is in them is an environment, but for tests.
 #[derive(Debug)]
-pub(super) struct Pool {
-    state: Mutex<State>,
+pub(super) struct Pool<E = Box<Environment>> {
+    state: Mutex<State<E>>,
     /// Told once for each environment or place that becomes free: who has waited longest comes first.
     freed: Notify,
     /// Told when no environment exists any more.
@@ -86,33 +97,32 @@ pub(super) struct Pool {
     /// Told when something is idle and moves.
     rested: Arc<Notify>,
     most: NonZeroUsize,
-    /// From how many busy environments of a function on quick calls wait for one of them.
-    crowd: usize,
+    crowd: Crowd,
     patience: Duration,
 }
 
 /// The right to use an environment, or to start one.
 #[derive(Debug)]
-pub(super) struct Lease<'a> {
-    pool: &'a Pool,
+pub(super) struct Lease<'a, E = Box<Environment>> {
+    pool: &'a Pool<E>,
     number: u64,
     returned: bool,
 }
 
 /// A call that waits, until this is dropped.
-struct Waiting<'a> {
-    pool: &'a Pool,
+struct Waiting<'a, E> {
+    pool: &'a Pool<E>,
     key: &'a Key,
 }
 
-impl<'a> Waiting<'a> {
-    fn of(pool: &'a Pool, key: &'a Key) -> Self {
+impl<'a, E> Waiting<'a, E> {
+    fn of(pool: &'a Pool<E>, key: &'a Key) -> Self {
         *pool.state().waiting.entry(key.clone()).or_default() += 1;
         Self { pool, key }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl<E> Drop for Waiting<'_, E> {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         if let Some(count) = state.waiting.get_mut(self.key) {
@@ -125,12 +135,12 @@ impl Drop for Waiting<'_> {
 }
 
 /// A call that waits for a busy environment. What it is given when it has gone goes back.
-struct Turn<'a> {
-    pool: &'a Pool,
-    given: oneshot::Receiver<(u64, Box<Environment>)>,
+struct Turn<'a, E> {
+    pool: &'a Pool<E>,
+    given: oneshot::Receiver<(u64, E)>,
 }
 
-impl Drop for Turn<'_> {
+impl<E> Drop for Turn<'_, E> {
     fn drop(&mut self) {
         self.given.close();
         if let Ok((number, environment)) = self.given.try_recv() {
@@ -143,20 +153,36 @@ impl Drop for Turn<'_> {
 
 /// Environments on their way out. They keep their places until this is dropped.
 #[derive(Debug)]
-pub(super) struct Leaving<'a> {
-    pool: &'a Pool,
+pub(super) struct Leaving<'a, E = Box<Environment>> {
+    pool: &'a Pool<E>,
     count: usize,
 }
 
 /// What a call gets.
-pub(super) enum Acquired {
+pub(super) enum Acquired<E = Box<Environment>> {
     /// An environment that has run before.
-    Warm(Box<Environment>),
+    Warm(E),
     /// The right to start one, after ending this one where the machine is full.
-    Start { evicted: Option<Box<Environment>> },
+    Start { evicted: Option<E> },
 }
 
-impl State {
+impl<E> Default for State<E> {
+    fn default() -> Self {
+        Self {
+            idle: HashMap::new(),
+            leased: HashMap::new(),
+            next_lease: 0,
+            turns: HashMap::new(),
+            floors: HashMap::new(),
+            alive: 0,
+            waiting: HashMap::new(),
+            closed: false,
+            watched: false,
+        }
+    }
+}
+
+impl<E> State<E> {
     fn lease(&mut self, key: &Key, starting: bool) -> u64 {
         self.next_lease += 1;
         let leased = Leased { key: key.clone(), since: Instant::now(), retired: false, starting };
@@ -170,7 +196,7 @@ impl State {
     }
 
     /// Queues a call up for a busy environment, where that is better than to take an idle one.
-    fn line_up(&mut self, key: &Key, crowd: usize) -> Option<oneshot::Receiver<(u64, Box<Environment>)>> {
+    fn line_up(&mut self, key: &Key, crowd: Crowd) -> Option<oneshot::Receiver<(u64, E)>> {
         // Where nothing is idle, one more starts, as on AWS.
         if self.idle.get(key).is_none_or(Vec::is_empty) || self.others_wait(key) {
             return None;
@@ -192,18 +218,20 @@ impl State {
     }
 
     /// Whether one who waits for a busy environment may have this one, which nobody has now.
-    fn has_room_for_a_turn(&self, key: &Key, crowd: usize, now: Instant) -> bool {
+    fn has_room_for_a_turn(&self, key: &Key, crowd: Crowd, now: Instant) -> bool {
         self.turns.get(key).is_some_and(Turns::is_awaited)
             && !self.is_crowded(key, crowd, now)
             && !self.others_wait(key)
     }
 
     /// Whether so many environments of a key have gone to calls just now.
-    fn is_crowded(&self, key: &Key, crowd: usize, now: Instant) -> bool {
+    fn is_crowded(&self, key: &Key, crowd: Crowd, now: Instant) -> bool {
         let is_of_late = |leased: &&Leased| {
-            !leased.retired && now.saturating_duration_since(leased.since) < STALL && leased.key == *key
+            !leased.retired
+                && now.saturating_duration_since(leased.since) < crowd.of_late
+                && leased.key == *key
         };
-        self.leased.len() >= crowd && self.leased.values().filter(is_of_late).count() >= crowd
+        self.leased.len() >= crowd.size && self.leased.values().filter(is_of_late).count() >= crowd.size
     }
 
     /// Whether calls of something else wait for any environment: who has one is to let it go.
@@ -236,25 +264,26 @@ impl State {
     }
 }
 
-impl Pool {
+impl<E> Pool<E> {
     pub(super) fn new(most: NonZeroUsize, patience: Duration) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             state: Mutex::default(),
             freed: Notify::new(),
             emptied: Notify::new(),
             rested: Arc::default(),
             most,
-            crowd: 2 * std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            crowd: Crowd { size: CROWD_OF_A_CPU * cpus, of_late: STALL },
             patience,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An idle environment, or room for a new one; waits while the machine is full.
-    pub(super) async fn acquire(&self, key: Key) -> Result<(Lease<'_>, Acquired), SandboxError> {
+    pub(super) async fn acquire(&self, key: Key) -> Result<(Lease<'_, E>, Acquired<E>), SandboxError> {
         let given = {
             let mut state = self.state();
             if state.waiting.is_empty() { state.line_up(&key, self.crowd) } else { None }
@@ -277,24 +306,25 @@ impl Pool {
     }
 
     /// Waits for an environment that is busy, as long as some come back.
-    async fn turn(
-        &self,
-        key: &Key,
-        given: oneshot::Receiver<(u64, Box<Environment>)>,
-    ) -> Option<(Lease<'_>, Box<Environment>)> {
+    async fn turn(&self, key: &Key, given: oneshot::Receiver<(u64, E)>) -> Option<(Lease<'_, E>, E)> {
         let mut turn = Turn { pool: self, given };
         loop {
-            if let Ok(given) = tokio::time::timeout(STALL, &mut turn.given).await {
+            if let Ok(given) = tokio::time::timeout(self.crowd.of_late, &mut turn.given).await {
                 return given.ok().map(|(number, environment)| (self.lease(number), environment));
             }
-            if self.state().turns.get(key).is_none_or(|turns| turns.has_stalled(Instant::now())) {
+            if self
+                .state()
+                .turns
+                .get(key)
+                .is_none_or(|turns| turns.has_stalled(Instant::now(), self.crowd.of_late))
+            {
                 return None;
             }
         }
     }
 
     /// Queues up.
-    async fn wait(&self, key: &Key) -> Result<(Acquired, u64), SandboxError> {
+    async fn wait(&self, key: &Key) -> Result<(Acquired<E>, u64), SandboxError> {
         let deadline = tokio::time::Instant::now() + self.patience;
         let mut is_next = false;
         loop {
@@ -329,7 +359,7 @@ impl Pool {
         }
     }
 
-    fn take(&self, state: &mut State, key: &Key) -> Result<Option<(Acquired, u64)>, SandboxError> {
+    fn take(&self, state: &mut State<E>, key: &Key) -> Result<Option<(Acquired<E>, u64)>, SandboxError> {
         if state.closed {
             return Err(SandboxError::ShuttingDown);
         }
@@ -354,12 +384,7 @@ impl Pool {
 
     /// Takes out what is idle of a function, or of one version of it, and keeps what is busy from
     /// coming back; all but what belongs to the revision that is spared.
-    pub(super) fn retire(
-        &self,
-        function_arn: &str,
-        version: Option<&str>,
-        spared: Option<&str>,
-    ) -> Vec<Box<Environment>> {
+    pub(super) fn retire(&self, function_arn: &str, version: Option<&str>, spared: Option<&str>) -> Vec<E> {
         let mut state = self.state();
         let retires = |key: &Key| {
             key.function_arn == function_arn
@@ -381,45 +406,6 @@ impl Pool {
         Arc::clone(&self.rested)
     }
 
-    /// Makes what has been idle for so long stand still. Says whether something idle still moves.
-    pub(super) fn freeze_idle(&self, least: Duration) -> bool {
-        let mut state = self.state();
-        let mut moves = false;
-        for idle in state.idle.values_mut().flatten().filter(|idle| !idle.environment.is_frozen()) {
-            if idle.since.elapsed() >= least {
-                idle.environment.freeze(true);
-            } else {
-                moves = true;
-            }
-        }
-        state.watched = moves;
-        moves
-    }
-
-    /// Takes out what has been idle for so long, or has died.
-    pub(super) fn take_stale(&self, longest: Duration) -> Vec<Box<Environment>> {
-        let mut state = self.state();
-        let mut stale = Vec::new();
-        let spare: HashMap<Key, usize> =
-            state.floors.keys().map(|key| (key.clone(), state.spare(key))).collect();
-        for (key, idle) in &mut state.idle {
-            let mut spare = spare.get(key).copied().unwrap_or(usize::MAX);
-            let mut is_stale = |idle: &mut Idle| {
-                if idle.environment.has_died() {
-                    return true;
-                }
-                let stale = spare > 0 && idle.since.elapsed() >= longest;
-                spare -= usize::from(stale);
-                stale
-            };
-            stale.extend(idle.extract_if(.., |idle| is_stale(idle)).map(|idle| idle.environment));
-        }
-        state.idle.retain(|_, idle| !idle.is_empty());
-        let State { turns, idle, .. } = &mut *state;
-        turns.retain(|key, turns| turns.is_awaited() || idle.contains_key(key));
-        stale
-    }
-
     /// Sets how many environments of which function are to be kept, in place of what was set before.
     pub(super) fn set_floors(&self, floors: HashMap<Key, usize>) {
         self.state().floors = floors;
@@ -431,7 +417,7 @@ impl Pool {
     }
 
     /// The right to start an environment, where one is missing and there is room for it.
-    pub(super) fn lease_missing(&self, key: &Key) -> Option<Lease<'_>> {
+    pub(super) fn lease_missing(&self, key: &Key) -> Option<Lease<'_, E>> {
         let mut state = self.state();
         if state.closed || !state.is_missing(key) || state.alive >= self.most.get() {
             return None;
@@ -454,7 +440,7 @@ impl Pool {
     }
 
     /// Refuses later calls and takes out everything that is idle.
-    pub(super) fn close(&self) -> Vec<Box<Environment>> {
+    pub(super) fn close(&self) -> Vec<E> {
         let mut state = self.state();
         state.closed = true;
         let idle =
@@ -465,12 +451,12 @@ impl Pool {
     }
 
     /// The lease of this number, which somebody has kept.
-    pub(super) fn lease(&self, number: u64) -> Lease<'_> {
+    pub(super) fn lease(&self, number: u64) -> Lease<'_, E> {
         Lease { pool: self, number, returned: false }
     }
 
     /// What holds the places of environments while they end.
-    pub(super) fn leaving(&self, count: usize) -> Leaving<'_> {
+    pub(super) fn leaving(&self, count: usize) -> Leaving<'_, E> {
         Leaving { pool: self, count }
     }
 
@@ -503,13 +489,54 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Pool {
+    /// Makes what has been idle for so long stand still. Says whether something idle still moves.
+    pub(super) fn freeze_idle(&self, least: Duration) -> bool {
+        let mut state = self.state();
+        let mut moves = false;
+        for idle in state.idle.values_mut().flatten().filter(|idle| !idle.environment.is_frozen()) {
+            if idle.since.elapsed() >= least {
+                idle.environment.freeze(true);
+            } else {
+                moves = true;
+            }
+        }
+        state.watched = moves;
+        moves
+    }
+
+    /// Takes out what has been idle for so long, or has died.
+    pub(super) fn take_stale(&self, longest: Duration) -> Vec<Box<Environment>> {
+        let mut state = self.state();
+        let mut stale = Vec::new();
+        let spare: HashMap<Key, usize> =
+            state.floors.keys().map(|key| (key.clone(), state.spare(key))).collect();
+        for (key, idle) in &mut state.idle {
+            let mut spare = spare.get(key).copied().unwrap_or(usize::MAX);
+            let mut is_stale = |idle: &mut Idle<Box<Environment>>| {
+                if idle.environment.has_died() {
+                    return true;
+                }
+                let stale = spare > 0 && idle.since.elapsed() >= longest;
+                spare -= usize::from(stale);
+                stale
+            };
+            stale.extend(idle.extract_if(.., |idle| is_stale(idle)).map(|idle| idle.environment));
+        }
+        state.idle.retain(|_, idle| !idle.is_empty());
+        let State { turns, idle, .. } = &mut *state;
+        turns.retain(|key, turns| turns.is_awaited() || idle.contains_key(key));
+        stale
+    }
+}
+
+impl<E> Drop for Pool<E> {
     fn drop(&mut self) {
         self.rested.notify_one();
     }
 }
 
-impl Lease<'_> {
+impl<E> Lease<'_, E> {
     /// Goes on under its number, and comes back with [`Pool::lease`].
     pub(super) fn keep(mut self) -> u64 {
         self.returned = true;
@@ -518,7 +545,7 @@ impl Lease<'_> {
 
     /// Gives an environment back after a call. It comes out again when it may not be kept: then it
     /// must end before the lease does.
-    pub(super) fn give_back(&mut self, environment: Box<Environment>) -> Option<Box<Environment>> {
+    pub(super) fn give_back(&mut self, environment: E) -> Option<E> {
         let now = Instant::now();
         let mut guard = self.pool.state();
         let state = &mut *guard;
@@ -553,7 +580,7 @@ impl Lease<'_> {
     }
 }
 
-impl Drop for Lease<'_> {
+impl<E> Drop for Lease<'_, E> {
     fn drop(&mut self) {
         if !self.returned {
             self.pool.state().leased.remove(&self.number);
@@ -562,7 +589,7 @@ impl Drop for Lease<'_> {
     }
 }
 
-impl Drop for Leaving<'_> {
+impl<E> Drop for Leaving<'_, E> {
     fn drop(&mut self) {
         self.pool.ended(self.count);
     }
@@ -574,7 +601,7 @@ mod tests {
 
     use super::*;
 
-    fn pool(most: usize) -> Pool {
+    fn pool(most: usize) -> Pool<u32> {
         Pool::new(NonZeroUsize::new(most).expect("not zero"), Duration::from_secs(60))
     }
 
@@ -651,5 +678,128 @@ mod tests {
         assert!((&mut empty).now_or_never().is_none());
         drop(first);
         empty.now_or_never().expect("no environment is left");
+    }
+
+    /// A pool of 4 environments of a quick function, of which 2 are a crowd.
+    async fn crowded(of_late: Duration) -> Pool<u32> {
+        let mut pool = pool(4);
+        pool.crowd = Crowd { size: 2, of_late };
+        let mut leases = Vec::new();
+        for number in 0..4 {
+            let (lease, acquired) = pool.acquire(key("f")).await.expect("a place");
+            assert!(matches!(acquired, Acquired::Start { evicted: None }), "as many start as are asked for");
+            leases.push((number, lease));
+        }
+        for (number, mut lease) in leases {
+            assert_eq!(lease.give_back(number), None);
+        }
+        for _ in 0..64 {
+            let (mut lease, number) = warm(pool.acquire(key("f")).await);
+            assert_eq!(lease.give_back(number), None);
+        }
+        pool
+    }
+
+    fn warm<'a>(acquired: Result<(Lease<'a, u32>, Acquired<u32>), SandboxError>) -> (Lease<'a, u32>, u32) {
+        match acquired {
+            Ok((lease, Acquired::Warm(number))) => (lease, number),
+            _ => panic!("no environment that has run before"),
+        }
+    }
+
+    const AN_HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_quick_call_waits_for_a_busy_environment_where_enough_are_busy() {
+        let pool = crowded(AN_HOUR).await;
+        let (mut first, number) = warm(pool.acquire(key("f")).await);
+        let (second, _) = warm(pool.acquire(key("f")).await);
+        let mut third = Box::pin(pool.acquire(key("f")));
+        let mut fourth = Box::pin(pool.acquire(key("f")));
+        assert!((&mut third).now_or_never().is_none() && (&mut fourth).now_or_never().is_none());
+        // Another function's call does not wait for it.
+        let mut other = Box::pin(pool.acquire(key("g")));
+        let (_other, evicting) = (&mut other).now_or_never().expect("a place").expect("a place");
+        assert!(matches!(evicting, Acquired::Start { evicted: Some(_) }));
+        assert_eq!(first.give_back(number), None);
+        let (_third, given) = warm(third.now_or_never().expect("its turn"));
+        assert_eq!(given, number);
+        assert!((&mut fourth).now_or_never().is_none());
+        // With one busy environment less, who comes now has an idle one at once.
+        drop(second);
+        assert_eq!(pool.state().in_use(&key("f")), 1);
+        let (_fifth, _) = warm(pool.acquire(key("f")).await);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_busy_environment_in_vain_has_an_idle_one() {
+        let pool = crowded(Duration::from_millis(20)).await;
+        let busy = [warm(pool.acquire(key("f")).await), warm(pool.acquire(key("f")).await)];
+        let (_third, number) = warm(pool.acquire(key("f")).await);
+        assert!(busy.iter().all(|(_, busy)| *busy != number));
+    }
+
+    #[tokio::test]
+    async fn what_is_given_to_who_has_gone_comes_back() {
+        let pool = crowded(AN_HOUR).await;
+        let (mut first, number) = warm(pool.acquire(key("f")).await);
+        let (_second, _) = warm(pool.acquire(key("f")).await);
+        let mut third = Box::pin(pool.acquire(key("f")));
+        assert!((&mut third).now_or_never().is_none());
+        assert_eq!(first.give_back(number), None);
+        drop(third);
+        let state = pool.state();
+        assert_eq!((state.leased.len(), state.idle[&key("f")].len(), state.alive), (1, 3, 4));
+    }
+
+    #[tokio::test]
+    async fn what_others_wait_for_is_not_handed_on() {
+        let pool = crowded(AN_HOUR).await;
+        let mut busy: Vec<_> =
+            [warm(pool.acquire(key("f")).await), warm(pool.acquire(key("f")).await)].into();
+        let mut turn = Box::pin(pool.acquire(key("f")));
+        assert!((&mut turn).now_or_never().is_none());
+        // The other two are evicted, so the machine is full of what is busy.
+        let _others =
+            [pool.acquire(key("g")).await.expect("a place"), pool.acquire(key("g")).await.expect("a place")];
+        let mut other = Box::pin(pool.acquire(key("g")));
+        assert!((&mut other).now_or_never().is_none());
+        let (mut lease, number) = busy.remove(0);
+        assert_eq!(lease.give_back(number), None);
+        let (_, acquired) = other.now_or_never().expect("its turn").expect("a place");
+        assert!(matches!(acquired, Acquired::Start { evicted: Some(evicted) } if evicted == number));
+        assert!((&mut turn).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_any_place_joins_who_waits_for_a_busy_one() {
+        let pool = crowded(AN_HOUR).await;
+        // Slow calls at first: all environments are busy, and two more calls wait.
+        let mut busy = Vec::new();
+        pool.state().turns.clear();
+        for _ in 0..4 {
+            busy.push(warm(pool.acquire(key("f")).await));
+        }
+        let mut waiting = [Box::pin(pool.acquire(key("f"))), Box::pin(pool.acquire(key("f")))];
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        let mut turns = Turns::default();
+        (0..32).for_each(|_| turns.came_back(Duration::ZERO, Instant::now()));
+        pool.state().turns.insert(key("f"), turns);
+        // Three others are busy, so this one rests, and both wait for one of the others.
+        let (mut lease, number) = busy.remove(0);
+        assert_eq!(lease.give_back(number), None);
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        assert_eq!(pool.state().waiting(), 0);
+        assert_eq!(pool.state().idle[&key("f")].len(), 1);
+        let (mut lease, resting) = busy.remove(0);
+        assert_eq!(lease.give_back(resting), None);
+        let (mut lease, number) = busy.remove(0);
+        assert_eq!(lease.give_back(number), None);
+        let [first, _second] = waiting;
+        assert_eq!(warm(first.now_or_never().expect("its turn")).1, number);
     }
 }

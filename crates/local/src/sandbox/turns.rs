@@ -14,8 +14,6 @@ use tokio::sync::oneshot;
 
 /// Calls that can be as short as this are quick. One that waits for something of its own takes longer.
 const QUICK: Duration = Duration::from_micros(300);
-/// Nothing is to be waited for where nothing has come back for so long.
-pub(super) const STALL: Duration = Duration::from_millis(10);
 /// Of how many calls the shortest counts: with many at once most take longer than they need.
 const WINDOW: u32 = 32;
 
@@ -42,9 +40,9 @@ impl<T> Turns<T> {
         self.shortest.is_some_and(|shortest| shortest <= QUICK)
     }
 
-    /// Whether no environment has come back for so long that waiting is of no use.
-    pub(super) fn has_stalled(&self, now: Instant) -> bool {
-        self.came_back.is_none_or(|came_back| now.saturating_duration_since(came_back) >= STALL)
+    /// Whether no environment has come back for so long.
+    pub(super) fn has_stalled(&self, now: Instant, long: Duration) -> bool {
+        self.came_back.is_none_or(|came_back| now.saturating_duration_since(came_back) >= long)
     }
 
     /// Notes that an environment has come back now, from a call that took so long.
@@ -81,7 +79,7 @@ impl<T> Turns<T> {
         Err(given)
     }
 
-    /// Whether somebody waits, or did until lately.
+    /// Whether somebody waits, or has given up and was not passed over yet.
     pub(super) fn is_awaited(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -127,9 +125,10 @@ mod tests {
     #[test]
     fn where_nothing_comes_back_nothing_is_to_be_waited_for() {
         let (mut turns, now) = (Turns::<u32>::default(), Instant::now());
-        assert!(turns.has_stalled(now));
+        let long = Duration::from_millis(10);
+        assert!(turns.has_stalled(now, long));
         turns.came_back(Duration::ZERO, now);
-        assert!(!turns.has_stalled(now + STALL / 2));
-        assert!(turns.has_stalled(now + STALL));
+        assert!(!turns.has_stalled(now + long / 2, long));
+        assert!(turns.has_stalled(now + long, long));
     }
 }
