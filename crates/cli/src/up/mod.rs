@@ -74,6 +74,14 @@ async fn open(wanted: &Wanted, settings: &Settings, ui: &Ui) -> Result<Cloud, Co
     Cloud::open_as(presence, *on, aws, settings, &wanted.interpreters, ui).await
 }
 
+/// The app's journal, of which a `down` without an app knows before there is anything in it.
+fn open_journal(wanted: &Wanted, cloud: &Cloud, registry: &Registry) -> Result<JournalFile, CommandError> {
+    registry.announce(&wanted.journal)?;
+    let journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
+    registry.add(&wanted.journal)?;
+    Ok(journal)
+}
+
 /// Brings what was built to the endpoint. When that is interrupted in an app's first run, what it
 /// made is removed again.
 async fn on_endpoint(
@@ -90,9 +98,7 @@ async fn on_endpoint(
     if let Some(journal) = &known {
         wanted.check_journal(journal, &cloud.place)?;
     }
-    registry.announce(&wanted.journal)?;
-    let mut journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
-    registry.add(&wanted.journal)?;
+    let mut journal = open_journal(wanted, cloud, &registry)?;
     let (deployed, interrupt) = until_interrupted(wanted, built, cloud, &mut journal, ui, times).await?;
     let app = &wanted.arguments.app;
     match (deployed, interrupt) {

@@ -16,7 +16,7 @@ use super::{
     build::{Built, build, rebuild_code},
     changes::{Change, Changes},
     deploy::{ran, test_run},
-    interrupted, on_endpoint,
+    interrupted, on_endpoint, open_journal,
     prepare::{Wanted, prepare_with},
     show,
 };
@@ -24,6 +24,7 @@ use crate::{
     cloud::Cloud,
     error::{CommandError, Kind},
     invoke::failed,
+    registry::Registry,
     settings::Settings,
     stages,
     ui::{SharedUi, Talk, Ui, duration},
@@ -131,7 +132,7 @@ impl Watch<'_> {
         if !is_broken && (spec.zip_sha256, &spec.handler) == (self.spec.zip_sha256, &self.spec.handler) {
             return Ok(());
         }
-        let mut journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&self.cloud.place))?;
+        let mut journal = open_journal(wanted, self.cloud, &Registry::at(&self.settings.registry))?;
         let stop = journal.stop();
         let endpoint = &self.cloud.endpoint;
         let (ui, function) = (self.ui, &spec);
