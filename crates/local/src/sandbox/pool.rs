@@ -212,11 +212,10 @@ impl<E> State<E> {
 
     /// Notes how long an environment was away.
     fn came_back(&mut self, leased: &Leased, now: Instant) {
-        if !self.turns.contains_key(&leased.key) {
-            self.turns.insert(leased.key.clone(), Turns::default());
-        }
-        if let Some(turns) = self.turns.get_mut(&leased.key) {
-            turns.came_back(now.saturating_duration_since(leased.since), now);
+        let held = now.saturating_duration_since(leased.since);
+        match self.turns.get_mut(&leased.key) {
+            Some(turns) => turns.came_back(held, now),
+            None => self.turns.entry(leased.key.clone()).or_default().came_back(held, now),
         }
     }
 
@@ -325,7 +324,7 @@ impl<E> Pool<E> {
     /// Queues up.
     async fn wait(&self, key: &Key) -> Result<(Acquired<E>, u64), SandboxError> {
         let deadline = tokio::time::Instant::now() + self.patience;
-        let mut is_next = false;
+        let (mut is_next, mut has_stalled) = (false, false);
         loop {
             let waiting = Waiting::of(self, key);
             let given = loop {
@@ -334,7 +333,10 @@ impl<E> Pool<E> {
                 freed.as_mut().enable();
                 {
                     let mut state = self.state();
-                    if is_next && let Some(given) = state.line_up(key, self.crowd) {
+                    if is_next
+                        && !has_stalled
+                        && let Some(given) = state.line_up(key, self.crowd)
+                    {
                         // What it was told of is still free.
                         self.freed.notify_one();
                         break given;
@@ -355,6 +357,7 @@ impl<E> Pool<E> {
             if let Some((lease, environment)) = self.turn(key, given).await {
                 return Ok((Acquired::Warm(environment), lease.keep()));
             }
+            has_stalled = true;
         }
     }
 

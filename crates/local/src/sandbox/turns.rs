@@ -79,9 +79,9 @@ impl<T> Turns<T> {
         Err(given)
     }
 
-    /// Whether somebody waits, or has given up and was not passed over yet.
+    /// Whether somebody waits who has not given up.
     pub(super) fn is_awaited(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.iter().any(|waiting| !waiting.is_closed())
     }
 }
 
@@ -118,6 +118,10 @@ mod tests {
         assert_eq!((second.try_recv(), third.try_recv().ok()), (Ok(1), None));
         assert_eq!(turns.hand_on(2), Ok(()));
         assert_eq!(third.try_recv(), Ok(2));
+        assert!(!turns.is_awaited());
+        let fourth = turns.join();
+        assert!(turns.is_awaited());
+        drop(fourth);
         assert!(!turns.is_awaited());
         assert_eq!(turns.hand_on(3), Err(3));
     }

@@ -92,10 +92,7 @@ async fn as_many_come_as_there_is_room_for() {
     let pool = pool(2);
     let leases =
         [pool.acquire(key("f")).await.expect("a place"), pool.acquire(key("f")).await.expect("a place")];
-    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire(key("f")))).collect();
-    for one in &mut waiting {
-        assert!(one.now_or_never().is_none());
-    }
+    let mut waiting: Vec<_> = (0..3).map(|_| waits(&pool, "f")).collect();
     drop(leases);
     let mut got: Vec<_> = waiting.iter_mut().map(FutureExt::now_or_never).collect();
     assert!(got[0].is_some() && got[1].is_some() && got[2].is_none());
@@ -182,10 +179,7 @@ async fn who_waits_for_any_place_joins_who_waits_for_a_busy_one() {
     for _ in 0..4 {
         busy.push(warm(pool.acquire(key("f")).await));
     }
-    let mut waiting = [Box::pin(pool.acquire(key("f"))), Box::pin(pool.acquire(key("f")))];
-    for one in &mut waiting {
-        assert!(one.now_or_never().is_none());
-    }
+    let mut waiting = [waits(&pool, "f"), waits(&pool, "f")];
     let mut turns = Turns::default();
     (0..32).for_each(|_| turns.came_back(Duration::ZERO, Instant::now()));
     pool.state().turns.insert(key("f"), turns);
