@@ -54,6 +54,12 @@ pub(crate) async fn run(common: &Common, down: Down, ui: &Arc<Ui>) -> Result<Exi
         print_steps(&found.standing, down.json, ui)?;
         return end(failed, ui);
     }
+    registry.sweep();
+    for journal in &found.unbegun {
+        if let Err(error) = JournalFile::clear(journal, || registry.remove(journal)) {
+            failed.push(error.into());
+        }
+    }
     let interpreters = settings.interpreters();
     let mut apps = Vec::new();
     for standing in found.standing {

@@ -111,20 +111,28 @@ pub(crate) struct Standing {
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) standing: Vec<Standing>,
+    /// Journals that were announced or made but never begun: a run was killed in between.
+    pub(crate) unbegun: Vec<Utf8PathBuf>,
     /// Journals that are there but cannot be read: each with its error.
     pub(crate) unreadable: Vec<CommandError>,
-    /// Registered journals that are nowhere any more.
+    /// Registered journals that are nowhere any more, or of which nothing is left.
     pub(crate) lost: Vec<Utf8PathBuf>,
 }
 
 impl Found {
-    fn take(&mut self, path: Utf8PathBuf, readable: Utf8PathBuf) {
+    /// Takes a journal up by what its text says. One that was begun and says nothing is lost.
+    fn take(&mut self, path: Utf8PathBuf, readable: Utf8PathBuf, begun: bool) {
         match JournalFile::peek(&readable) {
             Ok(Some(journal)) => self.standing.push(Standing { path, readable, journal }),
-            // Nothing was ever recorded in it.
-            Ok(None) => {}
+            Ok(None) if begun => self.lost.push(path),
+            Ok(None) => self.unbegun.push(path),
             Err(error) => self.unreadable.push(error.into()),
         }
+    }
+
+    fn knows(&self, path: &Utf8Path) -> bool {
+        self.standing.iter().any(|standing| standing.path == path)
+            || self.unbegun.iter().chain(&self.lost).any(|known| known == path)
     }
 }
 
@@ -141,7 +149,7 @@ impl Standing {
 }
 
 /// The journals of one app: those beside it and those that only the registry knows, also when the
-/// app is gone.
+/// app is gone. What was never begun is of no app.
 pub(crate) fn of_app(
     app: &Utf8Path,
     state: Option<&Utf8Path>,
@@ -158,8 +166,8 @@ pub(crate) fn of_app(
     let mut found = of_all(registry)?;
     if let Ok(path) = &path {
         for file in journal_files(&path.state(state)) {
-            if !found.standing.iter().any(|known| known.path == file) {
-                found.take(file.clone(), file);
+            if !found.knows(&file) {
+                found.take(file.clone(), file, false);
             }
         }
     }
@@ -176,7 +184,8 @@ pub(crate) fn of_all(registry: &Registry) -> Result<Found, CommandError> {
     let mut found = Found::default();
     for registered in registry.all()? {
         match registered.readable {
-            Some(readable) => found.take(registered.journal, readable),
+            Some(readable) => found.take(registered.journal, readable, !registered.announced),
+            None if registered.announced => found.unbegun.push(registered.journal),
             None => found.lost.push(registered.journal),
         }
     }

@@ -80,6 +80,76 @@ fn killed_at_any_moment_down_leaves_nothing() {
         env.run_ok(&["down"]);
         let left: Vec<_> = app.join(".layercake").read_dir_utf8().into_iter().flatten().flatten().collect();
         assert!(!app.join(".layercake").exists(), "moment {moment}: {left:?}");
+        assert_eq!(registered(&env), [""; 0], "moment {moment}");
+    }
+    assert_eq!(env.everything(), nothing());
+}
+
+/// The files of the list of apps, but for those that a killed process was writing: they are swept
+/// away later.
+fn registered(env: &TestEnv) -> Vec<String> {
+    let entries = env.cloud().join("apps").read_dir_utf8().into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_owned()).filter(|name| !name.ends_with(".tmp")).collect()
+}
+
+#[test]
+fn a_journal_that_was_emptied_is_not_forgotten() {
+    let env = TestEnv::new();
+    let app = env.app("emptied-app", &[("app.py", "def lambda_handler(event, context):\n    return 1\n")]);
+    let journal = app.join(".layercake/emptied-app.local.journal");
+    env.run_ok(&["up", app.as_str()]);
+    // Beside it and renamed: the registry's link is to the file that was there.
+    let beside = app.join("beside");
+    std::fs::write(&beside, "").expect("written");
+    std::fs::rename(&beside, &journal).expect("renamed");
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing(), "the link still says what was made");
+    // In place: then nothing says it, and that is told, not cleared away.
+    std::fs::remove_dir_all(app.join(".layercake")).expect("removed");
+    env.run_ok(&["up", app.as_str()]);
+    let text = std::fs::read_to_string(&journal).expect("readable");
+    std::fs::write(&journal, "").expect("written");
+    let answer = env.run_ok(&["down"]);
+    assert!(
+        answer.stderr.contains("is gone, and with it the list of what its app made"),
+        "{}",
+        answer.stderr
+    );
+    assert!(journal.exists());
+    std::fs::write(&journal, text).expect("written");
+    env.run_ok(&["down"]);
+    assert_eq!(env.everything(), nothing());
+}
+
+/// The moments between announcing a journal and its first record are too short to be met.
+#[test]
+fn killed_before_the_first_record_down_leaves_nothing() {
+    let env = TestEnv::new();
+    let app = env.app("begun-app", &[("app.py", "def lambda_handler(event, context):\n    return 1\n")]);
+    let (state, apps) = (app.join(".layercake"), env.cloud().join("apps"));
+    let journal = state.join("begun-app.local.journal");
+    env.run_ok(&["up", app.as_str()]);
+    let opening = std::fs::read_to_string(&journal).expect("readable");
+    let opening = opening.lines().next().expect("its first record");
+    let entry = registered(&env).into_iter().find(|name| name.ends_with(".json")).expect("registered");
+    env.run_ok(&["down"]);
+    let announced = serde_json::json!({ "format": 1, "journal": journal, "announced": true }).to_string();
+    let moments = [None, Some(""), Some(&opening[..opening.len() / 2]), Some(opening)];
+    for (arguments, moment) in [vec!["down"], vec!["down", app.as_str()]]
+        .iter()
+        .flat_map(|arguments| moments.iter().map(move |moment| (arguments, moment)))
+    {
+        std::fs::write(apps.join(&entry), &announced).expect("written");
+        std::fs::create_dir(&state).expect("made");
+        if let Some(text) = moment {
+            std::fs::write(&journal, text).expect("written");
+        }
+        let dry = env.run_ok(&[arguments, &["--dry-run"][..]].concat());
+        assert!(dry.stderr.contains("nothing is up"), "{}", dry.stderr);
+        assert!(state.exists(), "a dry run touches nothing");
+        env.run_ok(arguments);
+        assert!(!state.exists(), "{arguments:?} {moment:?}");
+        assert_eq!(registered(&env), [""; 0], "{arguments:?} {moment:?}");
     }
     assert_eq!(env.everything(), nothing());
 }

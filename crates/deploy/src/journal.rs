@@ -151,6 +151,31 @@ impl JournalFile {
         }
     }
 
+    /// Clears away a journal in which not even the opening stands: its run was killed in between.
+    /// Its folder goes too when nothing else is in it, also where the file was never made. What
+    /// else speaks of the journal, `forget` removes, while no run can begin it. Answers whether
+    /// there is none left; one that is begun, or that another process is at, stays.
+    ///
+    /// # Errors
+    /// [`JournalFileError`].
+    pub fn clear(path: &Utf8Path, forget: impl FnOnce()) -> Result<bool, JournalFileError> {
+        if !path.parent().is_some_and(Utf8Path::exists) {
+            forget();
+            return Ok(true);
+        }
+        // The lock is a file's, so there must be one, lest another run begins it meanwhile.
+        match Self::locked(path, fs::OpenOptions::new().create(true).truncate(false)) {
+            Ok(Some((file, None))) => {
+                forget();
+                Self::remove(path)?;
+                drop(file);
+                Ok(true)
+            }
+            Ok(Some((_, Some(_))) | None) | Err(JournalFileError::Busy { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn parse(path: &Utf8Path, text: &str) -> Result<Option<Journal>, JournalFileError> {
         Journal::read(text).map_err(|source| JournalFileError::Unreadable { path: path.to_owned(), source })
     }
@@ -244,9 +269,12 @@ impl JournalFile {
         if !self.journal.steps().is_empty() {
             return Ok(());
         }
-        fs::remove_file(&self.path)
-            .map_err(|source| JournalFileError::Io { path: self.path.clone(), source })?;
-        if let Some(folder) = self.path.parent() {
+        Self::remove(&self.path)
+    }
+
+    fn remove(path: &Utf8Path) -> Result<(), JournalFileError> {
+        fs::remove_file(path).map_err(|source| JournalFileError::Io { path: path.to_owned(), source })?;
+        if let Some(folder) = path.parent() {
             // It may hold other journals; then it stays.
             let _ = fs::remove_dir(folder);
         }
@@ -356,6 +384,40 @@ mod tests {
             second.will_create(role()).expect("recorded");
             assert!(fs::read_to_string(&path).expect("it is where it can be found").contains("will-create"));
         });
+    }
+
+    #[test]
+    fn only_what_was_never_begun_is_cleared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = Utf8Path::from_path(folder.path()).expect("UTF-8").join("app/.layercake");
+        let path = state.join("app.journal");
+        let clear = || {
+            let mut forgotten = false;
+            let cleared = JournalFile::clear(&path, || forgotten = true).expect("readable");
+            assert_eq!(cleared, forgotten);
+            cleared
+        };
+        assert!(clear(), "the app is gone");
+        let whole = serde_json::to_string(&Record::Opening(opening())).expect("serialises");
+        let torn = ["", "{\"record\":\"ope", &whole];
+        for text in torn.map(Some).into_iter().chain([None]) {
+            fs::create_dir_all(&state).expect("made");
+            if let Some(text) = text {
+                fs::write(&path, text).expect("written");
+            }
+            assert!(clear(), "{text:?}");
+            assert!(!state.exists(), "{text:?}");
+        }
+        let mut file = JournalFile::open_or_begin(&path, || {
+            assert!(!clear(), "another run is at it");
+            opening()
+        })
+        .expect("begun");
+        assert!(!clear(), "another run has it");
+        file.will_create(role()).expect("recorded");
+        drop(file);
+        assert!(!clear(), "it is begun");
+        assert!(path.exists());
     }
 
     #[test]

@@ -77,7 +77,13 @@ async fn open(wanted: &Wanted, settings: &Settings, ui: &Ui) -> Result<Cloud, Co
 /// The app's journal, of which a `down` without an app knows before there is anything in it.
 fn open_journal(wanted: &Wanted, cloud: &Cloud, registry: &Registry) -> Result<JournalFile, CommandError> {
     registry.announce(&wanted.journal)?;
-    let journal = JournalFile::open_or_begin(&wanted.journal, || wanted.opening(&cloud.place))?;
+    let mut still = Ok(());
+    let journal = JournalFile::open_or_begin(&wanted.journal, || {
+        // A `down` that found it not begun has forgotten it, if it came before the lock.
+        still = registry.announce(&wanted.journal);
+        wanted.opening(&cloud.place)
+    })?;
+    still?;
     registry.add(&wanted.journal)?;
     Ok(journal)
 }
