@@ -1,6 +1,11 @@
 //! Control groups: how much memory, how many processes and what share of the CPU an environment
 //! has, and that it stands still between calls.
 //!
+//! All environments of a server are in one group where the CPU is shared, which weighs on each
+//! processor half of what the server does. Side by side with the server a function of 128 MB would have
+//! a fourteenth of its share, and wait whenever there is anything else to do; and some large ones that
+//! compute would leave the server nothing.
+//!
 //! Owns the folders of control groups, from the first to the last. Knows both versions of the
 //! kernel's interface (cgroups(7)): with version 1 every controller has a tree of its own, with
 //! version 2 there is one. A host may have both, or let nobody but root make groups.
@@ -14,7 +19,10 @@ use std::{
     fs::File,
     io,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -24,6 +32,9 @@ const MB_OF_A_CPU: u64 = 1769;
 const SHARES_OF_A_CPU: u64 = 1024;
 /// `cpu.weight` of version 2 for the same share.
 const WEIGHT_OF_A_CPU: u64 = 100;
+/// The largest `cpu.shares` and `cpu.weight` (cgroups(7)).
+const MOST_SHARES: u64 = 1 << 18;
+const MOST_WEIGHT: u64 = 10_000;
 /// The kernel's own memory for a function's processes; AWS's guest kernel takes it from elsewhere.
 const KERNEL_BYTES: u64 = 16 << 20;
 /// The kernel counts in steps about as large as this.
@@ -46,6 +57,8 @@ struct Tree {
     /// The folder that new groups are made in.
     parent: Utf8PathBuf,
     version: u8,
+    /// Whether our own group is there too, and not our processes themselves.
+    beside_groups: bool,
 }
 
 /// What this host lets us make.
@@ -58,7 +71,14 @@ pub(super) struct Groups {
     freezer: Option<Tree>,
     next: AtomicU64,
     prefix: String,
+    /// Whether environments are put into one group where the CPU is shared.
+    gathers: bool,
+    gathered: Mutex<Option<Arc<Gathered>>>,
 }
+
+/// The group that all environments are in. Removed with the last of them.
+#[derive(Debug)]
+struct Gathered(Utf8PathBuf);
 
 /// The groups of one environment. Their folders are removed with the value.
 #[derive(Debug)]
@@ -72,6 +92,8 @@ pub(super) struct Group {
     memory_bytes: u64,
     /// How often the kernel has ended somebody, as far as that has been asked.
     kills_seen: AtomicU64,
+    /// Goes after the folders in it.
+    _gathered: Option<Arc<Gathered>>,
 }
 
 /// A group for a process to be born into (`CLONE_INTO_CGROUP`, since Linux 5.7).
@@ -105,7 +127,62 @@ impl Groups {
         for tree in [&memory, &cpu, &processes, &freezer].into_iter().flatten() {
             tree.remove_leftovers();
         }
-        Self { memory, cpu, processes, freezer, next: AtomicU64::new(0), prefix }
+        let mut groups = Self { memory, cpu, processes, freezer, prefix, ..Self::default() };
+        groups.gathers = groups.can_gather();
+        groups
+    }
+
+    /// Whether groups that are made in one of ours have all that those beside it have.
+    fn can_gather(&self) -> bool {
+        let Some(cpu) = &self.cpu else { return false };
+        let Ok(gathered) = self.gather(cpu) else { return false };
+        let inside = Tree { parent: gathered.0.clone(), ..cpu.clone() };
+        let memory = if cpu.version == 2 { "memory.max" } else { "memory.limit_in_bytes" };
+        let share = if cpu.version == 2 { "cpu.weight" } else { "cpu.shares" };
+        let files = [
+            (&self.memory, memory),
+            (&self.cpu, share),
+            (&self.processes, "pids.max"),
+            (&self.freezer, "cgroup.freeze"),
+        ];
+        files.iter().all(|(tree, file)| tree.as_ref() != Some(cpu) || inside.works(&self.prefix, file))
+    }
+
+    /// Makes the group that all environments are to be in.
+    fn gather(&self, tree: &Tree) -> io::Result<Gathered> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let folder = tree.parent.join(format!("{}all-{number}", self.prefix));
+        fs_err::create_dir(&folder)?;
+        let gathered = Gathered(folder);
+        // A group's weight is divided among the processors that it runs on, a process has its own on any.
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let times = if tree.beside_groups { 1 } else { processors };
+        let half = |whole: u64, most: u64| (whole * times / 2).min(most);
+        if tree.version == 2 {
+            for controller in ["+cpu", "+memory", "+pids"] {
+                // Whichever there are; what is missing afterwards is found out by trial.
+                let _ = std::fs::write(gathered.0.join("cgroup.subtree_control"), controller);
+            }
+            put(&gathered.0, "cpu.weight", half(WEIGHT_OF_A_CPU, MOST_WEIGHT))?;
+        } else {
+            put(&gathered.0, "cpu.shares", half(SHARES_OF_A_CPU, MOST_SHARES))?;
+        }
+        Ok(gathered)
+    }
+
+    /// The group that all environments are in, where there is one.
+    fn gathered(&self) -> io::Result<Option<Arc<Gathered>>> {
+        let Some(tree) = self.cpu.as_ref().filter(|_| self.gathers) else { return Ok(None) };
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        if gathered.is_none() {
+            *gathered = Some(Arc::new(self.gather(tree)?));
+        }
+        Ok(gathered.clone())
+    }
+
+    /// Removes what no environment needs any more.
+    pub(super) fn close(&self) {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether memory is limited by the kernel.
@@ -137,7 +214,7 @@ impl Groups {
             ("freezer", &self.freezer),
         ];
         all.into_iter().filter_map(|(limits, tree)| {
-            let Tree { parent, version } = tree.clone()?;
+            let Tree { parent, version, .. } = tree.clone()?;
             Some(super::survey::ControlGroup { limits, version, folder: parent })
         })
     }
@@ -150,17 +227,29 @@ impl Groups {
         let name = format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
         let memory_bytes = u64::from(limits.memory_mb) << 20;
         let kills_seen = AtomicU64::new(0);
-        let mut group =
-            Group { folders: Vec::new(), memory: None, freezer: None, peak: None, memory_bytes, kills_seen };
+        let gathered = self.gathered()?;
+        let folder_in = |tree: &Tree| match &gathered {
+            Some(gathered) if self.cpu.as_ref() == Some(tree) => gathered.0.join(&name),
+            _ => tree.parent.join(&name),
+        };
+        let mut group = Group {
+            folders: Vec::new(),
+            memory: None,
+            freezer: None,
+            peak: None,
+            memory_bytes,
+            kills_seen,
+            _gathered: gathered.clone(),
+        };
         for tree in [&self.memory, &self.cpu, &self.processes, &self.freezer].into_iter().flatten() {
-            let folder = tree.parent.join(&name);
+            let folder = folder_in(tree);
             if !group.folders.iter().any(|(made, _)| *made == folder) {
                 fs_err::create_dir(&folder)?;
                 group.folders.push((folder, tree.version));
             }
         }
         if let Some(tree) = &self.memory {
-            let folder = tree.parent.join(&name);
+            let folder = folder_in(tree);
             let most = memory_bytes + KERNEL_BYTES + (u64::from(limits.tmp_mb) << 20);
             if tree.version == 2 {
                 put(&folder, "memory.max", most)?;
@@ -175,9 +264,9 @@ impl Groups {
             group.memory = Some((folder, tree.version));
         }
         if let Some(tree) = &self.cpu {
-            let folder = tree.parent.join(&name);
+            let folder = folder_in(tree);
             let share = |whole: u64, least: u64| {
-                (u64::from(limits.memory_mb) * whole / MB_OF_A_CPU).clamp(least, 10_000)
+                (u64::from(limits.memory_mb) * whole / MB_OF_A_CPU).clamp(least, MOST_WEIGHT)
             };
             if tree.version == 2 {
                 put(&folder, "cpu.weight", share(WEIGHT_OF_A_CPU, 1))?;
@@ -186,9 +275,9 @@ impl Groups {
             }
         }
         if let Some(tree) = &self.processes {
-            put(&tree.parent.join(&name), "pids.max", limits.processes)?;
+            put(&folder_in(tree), "pids.max", limits.processes)?;
         }
-        group.freezer = self.freezer.as_ref().map(|tree| tree.parent.join(&name));
+        group.freezer = self.freezer.as_ref().map(folder_in);
         Ok(group)
     }
 }
@@ -289,6 +378,14 @@ impl Drop for Group {
     }
 }
 
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir(&self.0) {
+            tracing::warn!(%error, folder = %self.0, "a control group stays behind");
+        }
+    }
+}
+
 impl Tree {
     /// Whether a group with this file can be made here, and joined.
     fn works(&self, prefix: &str, file: &str) -> bool {
@@ -308,6 +405,10 @@ impl Tree {
             let is_gone = server
                 .is_some_and(|pid| pid.parse::<u32>().is_ok() && !Utf8Path::new("/proc").join(pid).exists());
             if is_gone {
+                for inside in entry.path().read_dir_utf8().into_iter().flatten().flatten() {
+                    // A group's own files are no folders, and stay.
+                    let _ = std::fs::remove_dir(inside.path());
+                }
                 let _ = std::fs::remove_dir(entry.path());
             }
         }
@@ -335,8 +436,9 @@ fn candidates(mounts: &str, own: &str, controller: &str) -> Vec<Tree> {
         // With version 2 a group that holds processes has no groups with controllers below it, but
         // the root may, and one beside ours may.
         let beside = (version == 2 && !inside.is_empty()).then(|| own_folder.parent()).flatten();
-        trees.extend(beside.map(|parent| Tree { parent: parent.to_owned(), version }));
-        trees.push(Tree { parent: own_folder, version });
+        let beside = beside.map(|parent| Tree { parent: parent.to_owned(), version, beside_groups: true });
+        trees.extend(beside);
+        trees.push(Tree { parent: own_folder, version, beside_groups: false });
     }
     trees.sort_by_key(|tree| std::cmp::Reverse(tree.version));
     trees
@@ -380,7 +482,7 @@ mod tests {
                     31 30 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
                     32 30 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
         let own = "5:devices:/\n4:memory:/a/b\n0::/\n";
-        let tree = |parent: &str, version| Tree { parent: parent.into(), version };
+        let tree = |parent: &str, version| Tree { parent: parent.into(), version, beside_groups: false };
         assert_eq!(
             candidates(both, own, "memory"),
             [tree("/sys/fs/cgroup/unified/", 2), tree("/sys/fs/cgroup/memory/a/b", 1)]
@@ -390,7 +492,7 @@ mod tests {
         assert_eq!(
             candidates(unified, "0::/user.slice/app.slice/x.scope\n", "memory"),
             [
-                tree("/sys/fs/cgroup/user.slice/app.slice", 2),
+                Tree { beside_groups: true, ..tree("/sys/fs/cgroup/user.slice/app.slice", 2) },
                 tree("/sys/fs/cgroup/user.slice/app.slice/x.scope", 2)
             ]
         );
@@ -411,7 +513,50 @@ mod tests {
             assert!(group.peak.is_none() || group.peak_bytes() == Some(0));
             assert!(!group.has_killed());
         }
+        let gathered = group._gathered.as_ref().map(|gathered| gathered.0.clone());
+        assert_eq!(gathered.is_some(), groups.gathers);
+        groups.close();
+        assert!(gathered.iter().all(|folder| folder.is_dir()), "an environment is in it");
         drop(group);
-        assert!(folders.iter().all(|(folder, _)| !folder.exists()));
+        assert!(folders.iter().map(|(folder, _)| folder).chain(&gathered).all(|folder| !folder.exists()));
+    }
+
+    #[test]
+    fn together_environments_weigh_half_of_the_server() {
+        let groups = Groups::detect();
+        let limits = |memory_mb| Limits { memory_mb, tmp_mb: 512, processes: 64 };
+        let (small, large) =
+            (groups.make(limits(128)).expect("made"), groups.make(limits(1769)).expect("made"));
+        let Some(tree) = groups.cpu.as_ref().filter(|_| groups.gathers) else {
+            assert!(small._gathered.is_none() && large._gathered.is_none());
+            return;
+        };
+        let all = small._gathered.as_ref().expect("gathered").0.clone();
+        let file = if tree.version == 2 { "cpu.weight" } else { "cpu.shares" };
+        let processors = std::thread::available_parallelism().expect("known").get() as u64;
+        let times = if tree.beside_groups { 1 } else { processors };
+        let whole = if tree.version == 2 { 100 } else { 1024 };
+        let most = if tree.version == 2 { 10_000 } else { 1 << 18 };
+        assert_eq!(number(&all, file), Some((times * whole / 2).min(most)));
+        let inside = |group: &Group| {
+            let folders = group.folders.iter().filter(|(folder, _)| folder.parent() == Some(&all));
+            folders.filter_map(|(folder, _)| number(folder, file)).collect::<Vec<_>>()
+        };
+        assert_eq!((inside(&small), inside(&large)), (vec![128 * whole / 1769], vec![whole]));
+    }
+
+    #[test]
+    fn what_a_server_that_is_gone_had_made_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let parent = Utf8Path::from_path(folder.path()).expect("UTF-8");
+        // More than any process has for a number (proc_sys_kernel(5)).
+        let [gone, alive] =
+            [1 << 23, std::process::id()].map(|pid| parent.join(format!("layercake-{pid}-0-all-0")));
+        for all in [&gone, &alive] {
+            fs_err::create_dir_all(all.join("inside")).expect("made");
+        }
+        Tree { parent: parent.to_owned(), version: 2, beside_groups: false }.remove_leftovers();
+        assert!(!gone.exists());
+        assert!(alive.join("inside").exists());
     }
 }

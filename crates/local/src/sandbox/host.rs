@@ -169,6 +169,12 @@ impl Host {
         }
     }
 
+    /// Removes what no environment needs any more.
+    pub(super) fn close(&self) {
+        #[cfg(target_os = "linux")]
+        self.groups.close();
+    }
+
     /// How long an init phase may take before it is tried again within the call.
     pub(super) fn init_timeout(&self, spec: &EnvironmentSpec) -> Duration {
         match self.client {

@@ -506,6 +506,15 @@ unsafe fn become_runtime(
             0 as c_ulong,
             0 as c_ulong,
         );
+        // Woken by the server's answer, it need not push aside the server, which has others to answer.
+        // Where it is not permitted, it does.
+        let priority: c_int = 0;
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            0 as c_long,
+            c_long::from(libc::SCHED_BATCH),
+            &raw const priority,
+        );
         limit(libc::RLIMIT_NOFILE as c_int, 1024)?;
         limit(libc::RLIMIT_CORE as c_int, 0)?;
         prepared.confined.drop_capabilities();

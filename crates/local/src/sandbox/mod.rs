@@ -424,6 +424,7 @@ impl Sandbox {
         self.shared.host.stop_fetching();
         self.shared.end(idle).await;
         self.shared.pool.empty().await;
+        self.shared.host.close();
     }
 
     /// Runs a program of somebody's choice where the function's runtime would run: with the same
