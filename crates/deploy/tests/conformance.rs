@@ -57,6 +57,10 @@ async fn refuse(State(refusal): State<Arc<Refusal>>, request: Request, next: Nex
     if due == Ok(1) {
         if refusal.takes_effect.load(Ordering::SeqCst) {
             next.run(request).await;
+        } else {
+            // What is not read when a connection is closed makes it break under the client, which then
+            // repeats the request without having seen the answer.
+            axum::body::to_bytes(request.into_body(), usize::MAX).await.expect("the request's body");
         }
         let headers = [("x-amzn-errortype", "TestRefusal")];
         // 400 with a code of no meaning: no client repeats it.
