@@ -1,4 +1,4 @@
-//! The house's own tools: `cargo xtask ci | tidy | gen | clients | bench | soak`.
+//! The house's own tools: `cargo xtask ci | tidy | gen | clients | bench | soak | kernel`.
 //!
 //! Owns what runs in CI and what is measured. Never needed to use the product.
 
@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod clients;
 mod generate;
+mod kernel;
 mod soak;
 mod tidy;
 
@@ -28,7 +29,9 @@ cargo xtask <command>
   bench local-api  the local cloud: start, memory, requests per second, publishing
   bench first-run  time README's first command on a clean clone
   soak [MINUTES]   mixed load on a local cloud (60 minutes unless said otherwise), then a look at
-                   what is left of it; fails on anything";
+                   what is left of it; fails on anything
+  kernel [WORDS]   the sandbox's tests in a virtual machine with Debian's kernel, whose control groups
+                   are version 2: those whose names contain one of the words, or a good few";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,6 +51,7 @@ fn main() -> Result<()> {
         ["soak"] => soak::run(60, None),
         ["soak", minutes] => soak::run(whole(minutes)?, None),
         ["soak", minutes, binary] => soak::run(whole(minutes)?, Some(binary)),
+        ["kernel", ref tests @ ..] => kernel::run(tests),
         ["bench", other] => {
             bail!(
                 "not implemented: the benchmark `{other}`; there are `up`, `build`, `invoke`, `local-api` and `first-run`"
