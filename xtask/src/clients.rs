@@ -75,16 +75,23 @@ fn registry(folder: &Path) -> Result<()> {
         return Ok(());
     }
     run(Command::new("apt-get").args(["-qq", "update"]))?;
+    unpack_debian("docker-registry", folder)
+}
+
+/// Fetches a package of Debian's and unpacks it into a folder, which is there whole or not at all.
+pub(crate) fn unpack_debian(name: &str, folder: &Path) -> Result<()> {
     let beside = folder.with_extension("new");
     let _ = fs::remove_dir_all(&beside);
-    fs::create_dir_all(&beside).context("a folder for docker-registry")?;
-    run(Command::new("apt-get").args(["-qq", "download", "docker-registry"]).current_dir(&beside))?;
-    let packages = fs::read_dir(&beside).context("a folder for docker-registry")?.flatten();
-    for package in packages.map(|entry| entry.path()) {
-        run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&beside))?;
+    fs::create_dir_all(&beside).with_context(|| format!("a folder for {name}"))?;
+    run(Command::new("apt-get").args(["-qq", "download", name]).current_dir(&beside))?;
+    // Listed before anything is unpacked beside them.
+    let packages: Vec<_> =
+        fs::read_dir(&beside).with_context(|| format!("a folder for {name}"))?.flatten().collect();
+    for package in packages {
+        run(Command::new("dpkg-deb").arg("-x").arg(package.path()).arg(&beside))?;
     }
     let _ = fs::remove_dir_all(folder);
-    fs::rename(&beside, folder).context("docker-registry cannot be put in its place")
+    fs::rename(&beside, folder).with_context(|| format!("{name} cannot be put in its place"))
 }
 
 /// A Python that AWS's clients run on (3.10 and later) and that can make virtual environments.
@@ -102,6 +109,12 @@ pub(crate) fn find_python() -> Result<PathBuf> {
     bail!("no Python 3.10 or later with `venv` was found: the tests need one for AWS's clients")
 }
 
+/// Where pyenv puts its Pythons.
+pub(crate) fn pyenv_root() -> Option<PathBuf> {
+    let named = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".pyenv")))
+}
+
 fn pyenv_versions(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path().join("bin/python3")).collect();
@@ -115,7 +128,8 @@ fn version_of(python: &Path) -> Vec<u32> {
     folder.to_string_lossy().split('.').map_while(|part| part.parse().ok()).collect()
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a program and demands success.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?} cannot be started"))?;
     if !status.success() {
         bail!("{command:?} failed ({status})");

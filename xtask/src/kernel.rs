@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::target;
+use crate::{
+    clients::{pyenv_root, run as run_program, unpack_debian},
+    target,
+};
 
 /// What control groups do, and takes no longer than emulation permits.
 const TESTS: &[&str] = &["memory", "the_cpu_is_shared", "background_threads", "fork_bomb"];
@@ -107,10 +110,7 @@ fn kernel(work: &Path) -> Result<(PathBuf, PathBuf)> {
             .lines()
             .find_map(|line| line.trim().strip_prefix("Depends: "))
             .with_context(|| format!("no package here is {KERNEL}\n  hint: `apt-get update`"))?;
-        fs::create_dir_all(work)?;
-        quiet(Command::new("apt-get").args(["download", package]).current_dir(work))?;
-        let archive = only(work, |name| name.starts_with(package) && name.ends_with(".deb"))?;
-        quiet(Command::new("dpkg").arg("-x").args([&archive, &unpacked]))?;
+        unpack_debian(package, &unpacked)?;
     }
     let kernel = only(&unpacked.join("boot"), |name| name.starts_with("vmlinuz-"))?;
     let modules = only(&unpacked.join("lib/modules"), |_| true)?.join("kernel/drivers");
@@ -143,11 +143,9 @@ fn disk(work: &Path, tests: &[&str]) -> Result<PathBuf> {
     for link in ["bin", "sbin", "lib", "lib64"] {
         std::os::unix::fs::symlink(format!("usr/{link}"), root.join(link))?;
     }
-    let pyenv = std::env::var("PYENV_ROOT")
-        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.pyenv")))
-        .context("neither PYENV_ROOT nor HOME is set")?;
-    let pythons = fs::read_dir(Path::new(&pyenv).join("versions"))
-        .with_context(|| format!("there are no Pythons in `{pyenv}`\n  hint: set PYENV_ROOT"))?;
+    let pyenv = pyenv_root().context("neither PYENV_ROOT nor HOME is set")?;
+    let pythons = fs::read_dir(pyenv.join("versions"))
+        .with_context(|| format!("there are no Pythons in `{}`\n  hint: set PYENV_ROOT", pyenv.display()))?;
     for python in pythons.flatten() {
         copy(&python.path(), &root)?;
     }
@@ -158,12 +156,12 @@ fn disk(work: &Path, tests: &[&str]) -> Result<PathBuf> {
     fs::copy("/bin/busybox", inside.join("busybox"))?;
     fs::write(
         inside.join("settings"),
-        format!("export PYENV_ROOT='{pyenv}'\nTESTS='{}'\n", tests.join(" ")),
+        format!("export PYENV_ROOT='{}'\nTESTS='{}'\n", pyenv.display(), tests.join(" ")),
     )?;
     executable(&inside.join("system"), SYSTEM)?;
     let disk = work.join("disk");
     fs::File::create(&disk)?.set_len(8 << 30)?;
-    quiet(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).args([&root, &disk]))?;
+    run_program(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).args([&root, &disk]))?;
     fs::remove_dir_all(&root)?;
     Ok(disk)
 }
@@ -173,7 +171,7 @@ fn copy(path: &Path, root: &Path) -> Result<()> {
     let parent = path.parent().and_then(|folder| folder.strip_prefix("/").ok()).context("no whole path")?;
     let parent = root.join(parent);
     fs::create_dir_all(&parent)?;
-    quiet(Command::new("cp").arg("--archive").args([path, &parent]))
+    run_program(Command::new("cp").arg("--archive").args([path, &parent]))
 }
 
 fn executable(path: &Path, text: &str) -> Result<()> {
@@ -221,7 +219,7 @@ fn early(work: &Path, modules: &Path) -> Result<PathBuf> {
     executable(&root.join("init"), EARLY)?;
     let archive = work.join("early.cpio");
     let pack = "find . | cpio --quiet -o -H newc > \"$0\"";
-    quiet(Command::new("sh").args(["-c", pack]).arg(&archive).current_dir(&root))?;
+    run_program(Command::new("sh").args(["-c", pack]).arg(&archive).current_dir(&root))?;
     Ok(archive)
 }
 
@@ -272,10 +270,6 @@ fn output(command: &mut Command) -> Result<String> {
         bail!("{name} failed ({})", output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn quiet(command: &mut Command) -> Result<()> {
-    output(command).map(drop)
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::release_binary;
-use crate::{clients::find_python, target};
+use crate::{
+    clients::{find_python, pyenv_root},
+    target,
+};
 
 /// Times and memory of a command.
 #[derive(Clone, Copy)]
@@ -334,10 +337,8 @@ fn checked(command: &mut Command) -> Result<()> {
 
 /// A Python of pyenv's, by its minor version.
 fn pyenv(version: &str) -> Option<PathBuf> {
-    let home = PathBuf::from(std::env::var_os("HOME")?);
-    let root = std::env::var_os("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
     let prefix = format!("{version}.");
-    let mut found: Vec<PathBuf> = fs::read_dir(root.join("versions"))
+    let mut found: Vec<PathBuf> = fs::read_dir(pyenv_root()?.join("versions"))
         .ok()?
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))

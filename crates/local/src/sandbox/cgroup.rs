@@ -32,9 +32,6 @@ const MB_OF_A_CPU: u64 = 1769;
 const SHARES_OF_A_CPU: u64 = 1024;
 /// `cpu.weight` of version 2 for the same share.
 const WEIGHT_OF_A_CPU: u64 = 100;
-/// The largest `cpu.shares` and `cpu.weight` (cgroups(7)).
-const MOST_SHARES: u64 = 1 << 18;
-const MOST_WEIGHT: u64 = 10_000;
 /// The kernel's own memory for a function's processes; AWS's guest kernel takes it from elsewhere.
 const KERNEL_BYTES: u64 = 16 << 20;
 /// The kernel counts in steps about as large as this.
@@ -157,16 +154,13 @@ impl Groups {
         // A group's weight is divided among the processors that it runs on, a process has its own on any.
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         let times = if tree.beside_groups { 1 } else { processors };
-        let half = |whole: u64, most: u64| (whole * times / 2).min(most);
         if tree.version == 2 {
             for controller in ["+cpu", "+memory", "+pids"] {
                 // Whichever there are; what is missing afterwards is found out by trial.
                 let _ = std::fs::write(gathered.0.join("cgroup.subtree_control"), controller);
             }
-            put(&gathered.0, "cpu.weight", half(WEIGHT_OF_A_CPU, MOST_WEIGHT))?;
-        } else {
-            put(&gathered.0, "cpu.shares", half(SHARES_OF_A_CPU, MOST_SHARES))?;
         }
+        tree.weigh(&gathered.0, times, 2)?;
         Ok(gathered)
     }
 
@@ -264,15 +258,7 @@ impl Groups {
             group.memory = Some((folder, tree.version));
         }
         if let Some(tree) = &self.cpu {
-            let folder = folder_in(tree);
-            let share = |whole: u64, least: u64| {
-                (u64::from(limits.memory_mb) * whole / MB_OF_A_CPU).clamp(least, MOST_WEIGHT)
-            };
-            if tree.version == 2 {
-                put(&folder, "cpu.weight", share(WEIGHT_OF_A_CPU, 1))?;
-            } else {
-                put(&folder, "cpu.shares", share(SHARES_OF_A_CPU, 2))?;
-            }
+            tree.weigh(&folder_in(tree), u64::from(limits.memory_mb), MB_OF_A_CPU)?;
         }
         if let Some(tree) = &self.processes {
             put(&folder_in(tree), "pids.max", limits.processes)?;
@@ -397,6 +383,15 @@ impl Tree {
         let is_open = std::fs::OpenOptions::new().write(true).open(folder.join("cgroup.procs")).is_ok();
         let _ = std::fs::remove_dir(&folder);
         has_it && is_open
+    }
+
+    /// Gives a group so many parts of what a whole CPU weighs, within the kernel's bounds (cgroups(7)).
+    fn weigh(&self, folder: &Utf8Path, parts: u64, of: u64) -> io::Result<()> {
+        let (file, whole, least, most) = match self.version {
+            2 => ("cpu.weight", WEIGHT_OF_A_CPU, 1, 10_000),
+            _ => ("cpu.shares", SHARES_OF_A_CPU, 2, 1 << 18),
+        };
+        put(folder, file, (parts * whole / of).clamp(least, most))
     }
 
     fn remove_leftovers(&self) {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     super::{copy_app, expect, http::head, met, python_of, server::Server},
-    RUNTIME,
+    RUNTIME, middle,
 };
 use crate::root;
 
@@ -117,7 +117,5 @@ fn interpreter(python: &Path, program: &str, path: Option<&Path>) -> Result<f64>
 
 fn median(mut measure: impl FnMut() -> Result<f64>) -> Result<f64> {
     measure()?;
-    let mut all = (0..TIMES).map(|_| measure()).collect::<Result<Vec<_>>>()?;
-    all.sort_by(f64::total_cmp);
-    Ok(all[TIMES / 2])
+    Ok(middle((0..TIMES).map(|_| measure()).collect::<Result<_>>()?))
 }
